@@ -1,0 +1,26 @@
+// Package host probes what this machine and the calling process offer.
+//
+// A leaf. It reads /proc and /sys and asks the kernel; it changes nothing.
+package host
+
+// Facts is what plan needs to know of the host. Plain data, so that tests
+// can describe any machine.
+type Facts struct {
+	EUID          int        `json:"euid"`
+	UserNamespace bool       `json:"userNamespace"` // hako itself runs in a user namespace that is not the first
+	Cgroup        CgroupMode `json:"cgroup"`
+	LastCap       int        `json:"lastCap"`  // highest capability the kernel knows
+	Bounding      uint64     `json:"bounding"` // hako's own bounding set
+	AppArmor      bool       `json:"appArmor"` // enabled in the running kernel
+	SELinux       bool       `json:"selinux"`
+}
+
+// CgroupMode is how the control group hierarchies are mounted; cgroups(7).
+type CgroupMode string
+
+// The layouts of /sys/fs/cgroup.
+const (
+	CgroupV1     CgroupMode = "v1"
+	CgroupHybrid CgroupMode = "hybrid" // v1 controllers and an empty cgroup2 at …/unified
+	CgroupV2     CgroupMode = "v2"
+)
