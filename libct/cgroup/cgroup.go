@@ -1,0 +1,97 @@
+// Package cgroup places a container in the control group hierarchies, applies
+// its device rules, and freezes, signals and removes everything in it.
+//
+// It runs on the host. [Open] picks the driver for the machine's layout:
+// package v1 for legacy and hybrid hosts, package v2 for the unified one;
+// package devices holds the rules of device access for both. It knows the
+// path that plan chose, but neither config.json nor the container's state.
+package cgroup
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/libct/host"
+)
+
+// Group is the cgroup of one container: one directory in each hierarchy.
+// It holds no descriptors and no state; a Group opened from the same [Spec]
+// by another process is the same.
+type Group interface {
+	// Create makes the directories and applies the device rules. A directory
+	// that exists already is reused if no process is in it or below, and is
+	// an error matching [ErrNotEmpty] otherwise. On failure it removes what
+	// it made.
+	Create() error
+
+	// Dir opens the directory to clone into (CLONE_INTO_CGROUP). It returns
+	// nil, nil where processes have to be moved with Add (v1 and hybrid).
+	// The caller closes it.
+	Dir() (*os.File, error)
+
+	// Add moves a process into the cgroup, in every hierarchy.
+	Add(pid int) error
+
+	// AddTo moves a process into a cgroup beneath this one, which must exist.
+	// sub is PATH for all hierarchies or, on v1 and hybrid, CTRL[,CTRL]:PATH
+	// for those of the controllers; the process stays where it is in the
+	// others, so that Add comes first. ".." is refused.
+	AddTo(sub string, pid int) error
+
+	// Processes lists the processes of the whole subtree, ascending.
+	// A cgroup that is missing has none.
+	Processes() ([]int, error)
+
+	// Kill sends sig to every process of the subtree. SIGKILL reaches frozen
+	// processes and the children of a fork bomb. It does not wait for them
+	// to be gone. A cgroup that is missing is success.
+	Kill(sig unix.Signal) error
+
+	// Freeze stops every process of the subtree and returns when they have
+	// stopped. It gives up and thaws after two seconds.
+	Freeze() error
+
+	// Thaw ends Freeze. Thawing what is not frozen is success.
+	Thaw() error
+
+	// Frozen tells whether all processes are stopped by the freezer. A cgroup
+	// that is missing is not.
+	Frozen() (bool, error)
+
+	// Remove removes the subtree, cgroups made inside included; parents stay,
+	// because other containers may be about to use them. It waits a bounded
+	// time for killed processes to leave. A cgroup that is missing is success.
+	Remove() error
+
+	// Paths maps the name of each hierarchy (its folder below /sys/fs/cgroup,
+	// "" on a v2 host) to the absolute directory of this cgroup.
+	Paths() map[string]string
+
+	// Exists tells whether the cgroup is there in any hierarchy.
+	Exists() bool
+}
+
+// ErrNotEmpty is matched by the error of [Group.Create] if processes are in
+// the cgroup already.
+var ErrNotEmpty = errors.New("is not empty")
+
+// Hierarchy is one mounted hierarchy.
+type Hierarchy struct {
+	Name       string   // folder below /sys/fs/cgroup: "cpu,cpuacct", "systemd", "unified"; "" for pure v2
+	FSType     string   // "cgroup" or "cgroup2"
+	Options    []string // mount options: "cpu","cpuacct" or "none","name=systemd"; none for cgroup2
+	Mountpoint string   // absolute
+	Links      []string // symbolic links to it beside it: "cpu", "cpuacct"
+}
+
+// Hierarchies lists what is mounted at or below /sys/fs/cgroup, by name.
+func Hierarchies(mode host.CgroupMode) ([]Hierarchy, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Open picks the driver for the layout of the host. It creates nothing.
+func Open(spec Spec, mode host.CgroupMode) (Group, error) {
+	return nil, errors.ErrUnsupported
+}
