@@ -10,6 +10,7 @@ import (
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/spawn"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Plan is what the kernel will be told for one container. It is sent to the
@@ -26,6 +27,7 @@ type Plan struct {
 	Hooks       hooks.Set         `json:"hooks"`
 	Setup       *Setup            `json:"setup,omitempty"` // nil when executing in a running container
 	Process     Process           `json:"process"`
+	Configured  *specs.Process    `json:"configured,omitempty"` // as in config.json: what exec starts from; init needs it not
 }
 
 // Setup is what the init stage does once, before the process can be started.
@@ -34,6 +36,7 @@ type Setup struct {
 	Mounts     []rootfs.Mount      `json:"mounts,omitempty"`
 	CgroupView *rootfs.CgroupMount `json:"cgroupView,omitempty"` // filled in by the host when a KindCgroup mount asks for it
 	Devices    []rootfs.Device     `json:"devices,omitempty"`    // default ones first
+	HostDev    bool                `json:"hostDev,omitempty"`    // /dev is a bind mount: it comes with its nodes and links, make none
 	Restrict   rootfs.Restrict     `json:"restrict"`
 	Sysctls    []Sysctl            `json:"sysctls,omitempty"` // sorted by name
 	Hostname   string              `json:"hostname,omitempty"`

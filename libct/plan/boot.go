@@ -1,0 +1,43 @@
+package plan
+
+import (
+	"encoding/json"
+
+	"github.com/hako-runtime/hako/libct/timeline"
+)
+
+// Boot is what the host sends to the init stage, once, with descriptors.
+type Boot struct {
+	Plan *Plan `json:"plan"`
+	// Files says what the descriptors are, in their order.
+	Files []File `json:"files,omitempty"`
+	// State is the state JSON for the hooks that init runs, complete but for
+	// status and pid.
+	State  json.RawMessage `json:"state,omitempty"`
+	Record bool            `json:"record,omitempty"` // record a timeline
+}
+
+// File is the part that one descriptor plays.
+type File struct {
+	Role  Role `json:"role"`
+	Index int  `json:"index,omitempty"` // place in Setup.Mounts or Setup.Devices
+}
+
+// Role is what a descriptor is for.
+type Role string
+
+// The roles.
+const (
+	FileRoot    Role = "root"    // the root file system, a detached mount
+	FileMount   Role = "mount"   // the source of Setup.Mounts[Index], a detached mount
+	FileDevice  Role = "device"  // the node of Setup.Devices[Index], a detached mount
+	FileConsole Role = "console" // a socket that wants the terminal
+	FileStart   Role = "start"   // the read end of the start FIFO
+	FileResult  Role = "result"  // the write end of the result FIFO
+)
+
+// Report is what init tells besides success or failure.
+type Report struct {
+	Warnings []string        `json:"warnings,omitempty"`
+	Spans    []timeline.Span `json:"spans,omitempty"`
+}
