@@ -1,0 +1,120 @@
+# Targets are listed by `make help`. Everything is built into bin/, .cache/ and dist/.
+
+SHELL         := /bin/bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+MAKEFLAGS     += --no-print-directory
+
+GO      ?= go
+PREFIX  ?= /usr/local
+DESTDIR ?=
+ARCHES  ?= amd64 arm64 riscv64 ppc64le s390x
+
+VERSION := $(shell sed -n 's/^const version = "\(.*\)"/\1/p' version.go)
+# Empty without git; the suffix tells of changes that are in no commit.
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)$(shell git diff --quiet HEAD 2>/dev/null; [ $$? -ne 1 ] || echo -dirty)
+
+export CGO_ENABLED := 0
+LDFLAGS := -s -w -buildid= $(if $(COMMIT),-X main.commit=$(COMMIT))
+GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+
+##@ Build
+.PHONY: build
+build: bin/hako bin/bundle ## bin/hako and bin/bundle: static, without C, reproducible
+
+# Always run: go build knows better than make what is out of date.
+.PHONY: bin/hako bin/bundle
+bin/hako:
+	@echo "build  $@"; $(GOBUILD) -o $@ .
+bin/bundle:
+	@echo "build  $@"; $(GOBUILD) -o $@ ./bundle
+
+.PHONY: cross $(ARCHES:%=cross-%)
+cross: $(ARCHES:%=cross-%) ## compile both programs for each of ARCHES
+$(ARCHES:%=cross-%): cross-%:
+	@echo "cross  $*"
+	@GOARCH=$* $(GOBUILD) -o .cache/cross/$*/hako .
+	@GOARCH=$* $(GOBUILD) -o .cache/cross/$*/bundle ./bundle
+
+.PHONY: reproducible
+reproducible: ## build again in two other folders, one with an empty cache; compare the bytes
+	@tests/reproducible
+
+.PHONY: release
+release: build cross ## dist/: a tarball for each of ARCHES, and SHA256SUMS
+	@.ci/release '$(VERSION)' $(ARCHES)
+
+##@ Test
+GOTESTFLAGS ?= -count=1
+PKG         ?= ./...
+BATS        ?= $(wildcard tests/*.bats)
+JOBS        ?= 1
+VIEWS       ?= v1 v2
+FUZZTIME    ?= 30s
+
+.PHONY: test
+test: deps build test-go bats cross ## all of the tests, as root; installs what they lack
+
+.PHONY: deps
+deps: ## install what the tests lack (apt)
+	@JOBS='$(JOBS)' tests/deps
+
+.PHONY: test-go
+test-go: ## go test; PKG=./libct/... GOTESTFLAGS=-run=NAME
+	@tests/gotest $(GOTESTFLAGS) $(PKG)
+
+.PHONY: bats
+bats: build ## tests/*.bats on cgroup v1 and v2; BATS=FILES VIEWS=v2 JOBS=N
+	@JOBS='$(JOBS)' VIEWS='$(VIEWS)' tests/run-bats $(BATS)
+
+.PHONY: fuzz
+fuzz: ## each Fuzz function for FUZZTIME=30s
+	@tests/fuzz '$(FUZZTIME)'
+
+.PHONY: lint
+lint: ## gofmt, go vet, golangci-lint, shellcheck
+	@tests/lint
+
+.PHONY: bench
+bench: build ## hako beside the runtimes that are installed
+	@bench/run
+
+.PHONY: demo
+demo: build ## a container from create to delete, step by step
+	@tests/demo/run
+
+##@ Install
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+SHARE  := $(DESTDIR)$(PREFIX)/share
+# Ruby owns the command name `bundle`.
+INSTALLED = $(BINDIR)/hako $(BINDIR)/hako-bundle \
+	$(patsubst docs/man/%,$(SHARE)/man/man1/%,$(wildcard docs/man/*.1)) \
+	$(patsubst docs/man/%,$(SHARE)/man/man8/%,$(wildcard docs/man/*.8)) \
+	$(foreach p,hako hako-bundle,$(SHARE)/bash-completion/completions/$p \
+		$(SHARE)/zsh/site-functions/_$p $(SHARE)/fish/vendor_completions.d/$p.fish)
+
+.PHONY: install
+install: build ## programs, man pages, completions; PREFIX=/usr/local DESTDIR=
+	@install -D -m 755 bin/hako "$(BINDIR)/hako"
+	@install -D -m 755 bin/bundle "$(BINDIR)/hako-bundle"
+	@for page in $(wildcard docs/man/*.[18]); do \
+		install -D -m 644 $$page "$(SHARE)/man/man$${page##*.}/$${page##*/}"; \
+	done
+	@.ci/completions "$(SHARE)"
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	@rm -f $(foreach f,$(INSTALLED),"$f")
+
+.PHONY: clean
+clean: ## remove bin/, dist/ and all of .cache/ but the linter
+	@rm -rf bin dist
+	@[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name bin -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
