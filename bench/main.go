@@ -109,6 +109,10 @@ func (o *options) complete(view, only string) error {
 	switch view {
 	case "both":
 		o.Views = []string{"v2", "v1"}
+		var fs unix.Statfs_t
+		if unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+			o.Views = []string{"v2"} // the machine has no v1 hierarchy
+		}
 	case "v1", "v2":
 		o.Views = []string{view}
 	default:
