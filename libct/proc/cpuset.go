@@ -3,7 +3,6 @@ package proc
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -106,7 +105,6 @@ func SetAffinity(pid int, set CPUSet) error {
 	}
 	mask := words(set)
 	_, _, errno := unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(pid), uintptr(len(mask))*unsafe.Sizeof(mask[0]), uintptr(unsafe.Pointer(&mask[0])))
-	keepAlive(mask)
 	return syscallError("sched_setaffinity", errno)
 }
 
@@ -134,5 +132,3 @@ func words(mask []uint64) []uintptr {
 	}
 	return longs
 }
-
-func keepAlive(mask []uintptr) { runtime.KeepAlive(mask) }

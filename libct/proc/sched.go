@@ -46,14 +46,9 @@ func SetIOPriority(p IOPriority) error {
 // CONFIG_NUMA. Runs in the container, when the process is in its cgroup:
 // the nodes must be among those of its cpuset. set_mempolicy(2).
 func SetMemoryPolicy(p MemoryPolicy) error {
-	nodes := words(p.Nodes)
-	var mask, maxNode uintptr
-	if len(nodes) > 0 {
-		mask = uintptr(unsafe.Pointer(&nodes[0]))
-		maxNode = uintptr(len(p.Nodes)*64) + 1 // the kernel takes one off
-	}
-	_, _, errno := unix.RawSyscall(unix.SYS_SET_MEMPOLICY, uintptr(p.Mode), mask, maxNode)
-	keepAlive(nodes)
+	mask := append(words(p.Nodes), 0)       // never empty: there is a first word to point to
+	maxNode := uintptr(len(p.Nodes)*64) + 1 // the kernel takes one off
+	_, _, errno := unix.RawSyscall(unix.SYS_SET_MEMPOLICY, uintptr(p.Mode), uintptr(unsafe.Pointer(&mask[0])), maxNode)
 	return syscallError("set_mempolicy", errno)
 }
 

@@ -1,0 +1,139 @@
+// Package lsm tells AppArmor and SELinux what the container's program may be.
+//
+// The init stage writes the labels, through a handle that is verified to be
+// procfs: a label written to a file of the image would be no label
+// (CVE-2019-16884, CVE-2019-19921). The host checks them beforehand. Mount
+// labels are the mounts' business.
+package lsm
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Files of the security modules on the host.
+const (
+	appArmorDir      = "/sys/kernel/security/apparmor"
+	appArmorEnabled  = "/sys/module/apparmor/parameters/enabled"
+	appArmorProfiles = appArmorDir + "/profiles"
+	selinuxDir       = "/sys/fs/selinux"
+)
+
+// Proc is a verified procfs; package safepath has it.
+type Proc interface {
+	WriteFile(subpath string, data []byte) error
+}
+
+// AppArmorEnabled reports whether the running kernel enforces AppArmor
+// profiles and securityfs is there to look them up. Runs on the host.
+func AppArmorEnabled() bool {
+	if _, err := os.Stat(appArmorDir); err != nil {
+		return false
+	}
+	enabled, err := os.ReadFile(appArmorEnabled)
+	return err == nil && len(enabled) > 0 && enabled[0] == 'Y'
+}
+
+// SELinuxEnabled reports whether a policy is loaded: until then every process
+// is in the context "kernel". Runs on the host.
+func SELinuxEnabled() bool {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(selinuxDir, &stat); err != nil || uint32(stat.Type) != unix.SELINUX_MAGIC {
+		return false
+	}
+	current, err := os.ReadFile("/proc/self/attr/current")
+	label := strings.TrimRight(string(current), "\x00\n")
+	return err == nil && label != "" && label != "kernel"
+}
+
+// Check refuses labels for a module that is off: a container that asks for
+// confinement must not run without. No I/O.
+func (l Labels) Check(appArmor, selinux bool) error {
+	if l.AppArmor != "" && !appArmor {
+		return errors.New("apparmor profile is specified in config, but apparmor is disabled or not supported")
+	}
+	if l.SELinux != "" && !selinux {
+		return errors.New("selinux label is specified in config, but selinux is disabled or not supported")
+	}
+	return nil
+}
+
+// CheckLoaded refuses a profile the kernel does not have, before anything of
+// the container exists. Where the list may not be read (rootless), and for
+// stacks of profiles and profiles of other namespaces, the kernel decides
+// later. Runs on the host. apparmor(7).
+func CheckLoaded(profile string) error {
+	return checkLoaded(appArmorProfiles, profile)
+}
+
+func checkLoaded(listPath, profile string) error {
+	if profile == "" || profile == "unconfined" || strings.HasPrefix(profile, ":") || strings.Contains(profile, "//&") {
+		return nil
+	}
+	list, err := os.Open(listPath)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("apparmor profile %s: %w", profile, err)
+	}
+	defer list.Close()
+	lines := bufio.NewScanner(list)
+	for lines.Scan() {
+		if name, ok := profileName(lines.Text()); ok && name == profile {
+			return nil
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("apparmor profile %s: %w", profile, err)
+	}
+	return fmt.Errorf("apparmor profile %s is not loaded", profile)
+}
+
+// profileName takes the mode off "NAME (enforce)"; a name may hold blanks.
+func profileName(line string) (string, bool) {
+	end := strings.LastIndex(line, " (")
+	if end < 0 || !strings.HasSuffix(line, ")") {
+		return "", false
+	}
+	return line[:end], true
+}
+
+// ApplyExec makes the next execve(2) of the calling thread change to the
+// labels; empty ones change nothing. Whatever is executed in between gets them
+// too, so it comes after the hooks.
+//
+// Runs in the container, late: after the root is entered, before
+// no_new_privs and the seccomp filter can be in the way. proc_pid_attr(5).
+func ApplyExec(p Proc, l Labels) error {
+	if l.AppArmor != "" {
+		// attr/apparmor since Linux 5.8: attr/exec is whichever module comes first.
+		if err := p.WriteFile("thread-self/attr/apparmor/exec", []byte("exec "+l.AppArmor)); err != nil {
+			return fmt.Errorf("apparmor failed to apply profile %s: %w", l.AppArmor, err)
+		}
+	}
+	if l.SELinux != "" {
+		if err := p.WriteFile("thread-self/attr/exec", []byte(l.SELinux)); err != nil {
+			return fmt.Errorf("selinux label %s: %w", l.SELinux, err)
+		}
+	}
+	return nil
+}
+
+// ApplyKeyring gives the SELinux label to the keys the calling thread makes.
+// Runs in the container, before the session keyring is made. proc_pid_attr(5).
+func ApplyKeyring(p Proc, l Labels) error {
+	if l.SELinux == "" {
+		return nil
+	}
+	err := p.WriteFile("thread-self/attr/keycreate", []byte(l.SELinux))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // no CONFIG_KEYS: there are no keys to label
+		return fmt.Errorf("selinux label %s for keys: %w", l.SELinux, err)
+	}
+	return nil
+}
