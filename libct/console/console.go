@@ -13,13 +13,9 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
-)
 
-// Root is the container's root; package safepath has it.
-type Root interface {
-	Open(unsafePath string, flags int, mode uint32) (*os.File, error)
-	CreateFile(unsafePath string, mode uint32) (*os.File, error)
-}
+	"github.com/hako-runtime/hako/libct/safepath"
+)
 
 // Open allocates a terminal from the devpts at /dev/pts beneath the root.
 //
@@ -27,7 +23,7 @@ type Root interface {
 // crossing a mount or a link: an image's /dev/pts/ptmx is never opened. The
 // slave comes from the master, not from a path that could be redirected.
 // Runs in the container. pts(4), TIOCGPTPEER(2const).
-func Open(root Root) (master, slave *os.File, err error) {
+func Open(root *safepath.Root) (master, slave *os.File, err error) {
 	master, err = openMultiplexer(root)
 	if err != nil {
 		return nil, nil, err
@@ -40,7 +36,7 @@ func Open(root Root) (master, slave *os.File, err error) {
 	return master, slave, nil
 }
 
-func openMultiplexer(root Root) (*os.File, error) {
+func openMultiplexer(root *safepath.Root) (*os.File, error) {
 	dir, err := root.Open("dev/pts", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
@@ -100,7 +96,7 @@ func openPeer(master *os.File) (*os.File, error) {
 // device is refused.
 //
 // Runs in the container, before the root is entered or after. open_tree(2).
-func MountSlave(root Root, slave *os.File) error {
+func MountSlave(root *safepath.Root, slave *os.File) error {
 	target, err := consoleTarget(root)
 	if err != nil {
 		return err
@@ -119,23 +115,31 @@ func MountSlave(root Root, slave *os.File) error {
 	return nil
 }
 
-func consoleTarget(root Root) (*os.File, error) {
-	const path = "dev/console"
-	target, err := root.Open(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		target, err = root.CreateFile(path, 0o600)
-	}
+// consoleTarget is a handle to /dev/console itself, never to what a link there
+// points to.
+func consoleTarget(root *safepath.Root) (*os.File, error) {
+	dir, base, err := root.MkParent("dev/console", 0o755)
 	if err != nil {
 		return nil, err
 	}
+	defer dir.Close()
+	err = unix.Mknodat(int(dir.Fd()), base, unix.S_IFREG|0o600, 0)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &os.PathError{Op: "mknod", Path: "/dev/console", Err: err}
+	}
+	fd, err := unix.Openat(int(dir.Fd()), base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: "/dev/console", Err: err}
+	}
+	target := os.NewFile(uintptr(fd), "/dev/console")
 	var stat unix.Stat_t
-	if err := unix.Fstat(int(target.Fd()), &stat); err != nil {
+	if err := unix.Fstat(fd, &stat); err != nil {
 		target.Close()
 		return nil, &os.PathError{Op: "fstat", Path: "/dev/console", Err: err}
 	}
 	if kind := stat.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFCHR {
 		target.Close()
-		return nil, errors.New("/dev/console: neither a file nor a character device; nothing is mounted there")
+		return nil, errors.New("/dev/console: neither a file nor a character device; the terminal cannot be mounted there")
 	}
 	return target, nil
 }

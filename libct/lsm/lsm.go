@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/libct/safepath"
 )
 
 // Files of the security modules on the host.
@@ -24,11 +26,6 @@ const (
 	appArmorProfiles = appArmorDir + "/profiles"
 	selinuxDir       = "/sys/fs/selinux"
 )
-
-// Proc is a verified procfs; package safepath has it.
-type Proc interface {
-	WriteFile(subpath string, data []byte) error
-}
 
 // AppArmorEnabled reports whether the running kernel enforces AppArmor
 // profiles and securityfs is there to look them up. Runs on the host.
@@ -110,7 +107,7 @@ func profileName(line string) (string, bool) {
 //
 // Runs in the container, late: after the root is entered, before
 // no_new_privs and the seccomp filter can be in the way. proc_pid_attr(5).
-func ApplyExec(p Proc, l Labels) error {
+func ApplyExec(p *safepath.Proc, l Labels) error {
 	if l.AppArmor != "" {
 		// attr/apparmor since Linux 5.8: attr/exec is whichever module comes first.
 		if err := p.WriteFile("thread-self/attr/apparmor/exec", []byte("exec "+l.AppArmor)); err != nil {
@@ -127,7 +124,7 @@ func ApplyExec(p Proc, l Labels) error {
 
 // ApplyKeyring gives the SELinux label to the keys the calling thread makes.
 // Runs in the container, before the session keyring is made. proc_pid_attr(5).
-func ApplyKeyring(p Proc, l Labels) error {
+func ApplyKeyring(p *safepath.Proc, l Labels) error {
 	if l.SELinux == "" {
 		return nil
 	}
