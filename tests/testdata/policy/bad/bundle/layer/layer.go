@@ -1,0 +1,7 @@
+package layer
+
+import (
+	"github.com/hako-runtime/hako/bundle/store" // want "siblings never meet"
+	"github.com/hako-runtime/hako/libct/idmap"
+	"github.com/hako-runtime/hako/libct/rootfs" // want "bundle knows only libct/safepath and libct/idmap"
+)

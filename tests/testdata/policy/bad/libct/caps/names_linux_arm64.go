@@ -1,0 +1,1 @@
+package caps // want "no _linux in file names"

@@ -1,0 +1,1 @@
+package mystery // want "package libct/mystery has no layer"

@@ -1,0 +1,1 @@
+package util // want "package called util" "has no layer"

@@ -1,0 +1,6 @@
+package v2
+
+import (
+	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/tree"
+)

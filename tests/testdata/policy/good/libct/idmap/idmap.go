@@ -1,0 +1,3 @@
+package idmap
+
+type Kind string
