@@ -1,0 +1,152 @@
+package layer
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// xattrPrefix marks the PAX records that hold extended attributes; tar(5) of
+// libarchive.
+const xattrPrefix = "SCHILY.xattr."
+
+// ownedByHost says which attributes belong to the machine, not to the image:
+// they are neither taken from a layer nor cleared.
+func ownedByHost(xattr string) bool {
+	return xattr == "security.selinux" || xattr == "system.nfs4_acl"
+}
+
+// setAttributes sets owner, mode and extended attributes, in this order:
+// chown clears set-user-ID and security.capability.
+func (r *run) setAttributes(fd int, header *tar.Header) error {
+	if err := setOwnerAndMode(fd, header.Uid, header.Gid, uint32(header.Mode&0o7777)); err != nil {
+		return err
+	}
+	return r.replaceXattrs(fd, header)
+}
+
+func setOwnerAndMode(fd, uid, gid int, mode uint32) error {
+	if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
+		return sysError("fchownat", err)
+	}
+	err := unix.Fchmod(fd, mode)
+	if errors.Is(err, unix.EBADF) { // an O_PATH descriptor
+		err = unix.Chmod(procPath(fd), mode)
+	}
+	return sysError("fchmod", err)
+}
+
+// replaceXattrs makes the extended attributes those of the entry. Some may be
+// there already: of a directory of a lower layer, or an ACL passed on by the
+// parent.
+func (r *run) replaceXattrs(fd int, header *tar.Header) error {
+	if err := clearXattrs(fd); err != nil {
+		return err
+	}
+	for record, value := range header.PAXRecords {
+		name, ok := strings.CutPrefix(record, xattrPrefix)
+		if !ok || ownedByHost(name) {
+			continue
+		}
+		err := unix.Setxattr(procPath(fd), name, []byte(value), 0)
+		if errors.Is(err, unix.ENOTSUP) || (errors.Is(err, unix.EPERM) && userXattrRefused(name, header)) {
+			r.tree.warn("xattr", fmt.Sprintf("entry %s: extended attribute %q dropped: %v (further ones are dropped silently)", quoteName(header.Name), name, err))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("extended attribute %q: %w", name, sysError("setxattr", err))
+		}
+	}
+	return nil
+}
+
+// userXattrRefused says whether the kernel has user attributes only for other
+// types of file than this one; xattr(7).
+func userXattrRefused(name string, header *tar.Header) bool {
+	switch header.Typeflag {
+	case tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		return strings.HasPrefix(name, "user.")
+	}
+	return false
+}
+
+func clearXattrs(fd int) error {
+	names, err := listXattrs(fd)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if ownedByHost(name) {
+			continue
+		}
+		err := unix.Removexattr(procPath(fd), name)
+		if err != nil && !errors.Is(err, unix.ENODATA) {
+			return fmt.Errorf("extended attribute %q: %w", name, sysError("removexattr", err))
+		}
+	}
+	return nil
+}
+
+// listXattrs names the attributes of an object; none if the file system has
+// no such thing.
+func listXattrs(fd int) ([]string, error) {
+	list := func(buf []byte) (int, error) {
+		n, err := unix.Flistxattr(fd, buf)
+		if errors.Is(err, unix.EBADF) { // an O_PATH descriptor
+			n, err = unix.Listxattr(procPath(fd), buf)
+		}
+		return n, err
+	}
+	n, err := list(nil)
+	if err != nil && !errors.Is(err, unix.ENOTSUP) {
+		return nil, sysError("listxattr", err)
+	}
+	if err != nil || n == 0 {
+		return nil, nil
+	}
+	buf := make([]byte, n)
+	if n, err = list(buf); err != nil {
+		return nil, sysError("listxattr", err)
+	}
+	var names []string
+	for name := range bytes.SplitSeq(bytes.TrimSuffix(buf[:n], []byte{0}), []byte{0}) {
+		names = append(names, string(name))
+	}
+	return names, nil
+}
+
+// headerTimes are the times of an entry: without an mtime now, without an
+// atime the mtime.
+func headerTimes(header *tar.Header) [2]unix.Timespec {
+	mtime := header.ModTime
+	if mtime.IsZero() {
+		mtime = time.Now()
+	}
+	atime := header.AccessTime
+	if atime.IsZero() {
+		atime = mtime
+	}
+	return timespecs(atime, mtime)
+}
+
+func timespecs(atime, mtime time.Time) [2]unix.Timespec {
+	return [2]unix.Timespec{
+		{Sec: atime.Unix(), Nsec: int64(atime.Nanosecond())},
+		{Sec: mtime.Unix(), Nsec: int64(mtime.Nanosecond())},
+	}
+}
+
+// setTimes sets the times of name in a directory, or of the object behind fd
+// if name is empty; it follows no symlink.
+func setTimes(fd int, name string, times [2]unix.Timespec) error {
+	flags := unix.AT_SYMLINK_NOFOLLOW
+	if name == "" {
+		flags = unix.AT_EMPTY_PATH
+	}
+	return sysError("utimensat", unix.UtimesNanoAt(fd, name, times[:], flags))
+}

@@ -1,0 +1,104 @@
+package layer
+
+import (
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// ErrDiffID says that a layer, uncompressed, is not the one that the image's
+// configuration lists.
+var ErrDiffID = errors.New("diff_id mismatch")
+
+// maxZstdWindow bounds a decoder's memory. It is what zstd(1) accepts without
+// being told otherwise (--long=27).
+const maxZstdWindow = 128 << 20
+
+// The deprecated types that layer.md still asks to accept.
+const (
+	foreign     = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+	foreignGzip = foreign + "+gzip"
+	foreignZstd = foreign + "+zstd"
+)
+
+// CheckMediaType reports whether layers of this media type can be applied.
+func CheckMediaType(mediaType string) error {
+	switch mediaType {
+	case v1.MediaTypeImageLayer, v1.MediaTypeImageLayerGzip, v1.MediaTypeImageLayerZstd, foreign, foreignGzip, foreignZstd:
+		return nil
+	}
+	return fmt.Errorf("unknown media type %q of a layer", mediaType)
+}
+
+// ApplyBlob extracts a layer as it is stored: decompressed by its media type,
+// and verified when the last byte was read. h computes diffID's algorithm.
+//
+// The error matches [ErrDiffID] if the content is another. Whether blob was
+// the right one is for the caller to verify, who has to read it to its end.
+func (t *Tree) ApplyBlob(blob io.Reader, mediaType string, diffID digest.Digest, h hash.Hash) error {
+	plain, closePlain, err := decompress(blob, mediaType)
+	if err != nil {
+		return err
+	}
+	defer closePlain()
+	stream := io.TeeReader(t.bounded(plain), h)
+	if err := t.Apply(stream); err != nil {
+		return err
+	}
+	// What follows the archive's end is part of the layer's digest.
+	if _, err := io.Copy(io.Discard, stream); err != nil {
+		return err
+	}
+	if got := digest.NewDigest(diffID.Algorithm(), h); got != diffID {
+		return fmt.Errorf("%w: the layer is %s uncompressed, its configuration says %s", ErrDiffID, got, diffID)
+	}
+	return nil
+}
+
+func decompress(blob io.Reader, mediaType string) (plain io.Reader, closePlain func(), err error) {
+	if err := CheckMediaType(mediaType); err != nil {
+		return nil, nil, err
+	}
+	switch mediaType {
+	case v1.MediaTypeImageLayerGzip, foreignGzip:
+		r, err := gzip.NewReader(blob)
+		if err != nil {
+			return nil, nil, fmt.Errorf("gzip: %w", err)
+		}
+		return r, func() { r.Close() }, nil
+	case v1.MediaTypeImageLayerZstd, foreignZstd:
+		// Concurrency 1: no goroutine reads the blob behind our back.
+		r, err := zstd.NewReader(blob, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
+		if err != nil {
+			return nil, nil, fmt.Errorf("zstd: %w", err)
+		}
+		return r, r.Close, nil
+	}
+	return blob, func() {}, nil
+}
+
+// bounded counts what comes out of a decompressor: headers and padding are
+// not content and could still fill a day.
+func (t *Tree) bounded(r io.Reader) io.Reader {
+	return &boundedReader{reader: r, tree: t}
+}
+
+type boundedReader struct {
+	reader io.Reader
+	tree   *Tree
+}
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	n, err := b.reader.Read(p)
+	b.tree.streamed += int64(n)
+	if limit := b.tree.options.MaxBytes; limit > 0 && b.tree.streamed > limit {
+		return 0, fmt.Errorf("layers are more than %d bytes uncompressed", limit)
+	}
+	return n, err
+}

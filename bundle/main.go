@@ -1,0 +1,140 @@
+// Command bundle unpacks layered OCI images into bundles that hako, or any
+// OCI runtime, can run. It works on image layouts on disk, needs no daemon and
+// keeps no state but what is in the bundle.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+
+	imagespecs "github.com/opencontainers/image-spec/specs-go"
+	runtimespecs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v3"
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	status := run(ctx, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// run executes one command line and returns the exit status: 0, 3 for an
+// unknown command, 1 for every other error, which is told in one line.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := rootCommand(stdout, stderr).Run(ctx, args)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "bundle: %s\n", oneLine(err.Error()))
+	var exit cli.ExitCoder
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return 1
+}
+
+func rootCommand(stdout, stderr io.Writer) *cli.Command {
+	root := &cli.Command{
+		Name:      "bundle",
+		Usage:     "bundle modifies Open Container images",
+		Version:   version,
+		Writer:    stdout,
+		ErrWriter: stderr,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "verbose", Usage: "alias for --log=info"},
+			&cli.StringFlag{Name: "log", Usage: "debug, info, warn, error or fatal: what to tell about (default: warn)"},
+		},
+		Before: func(ctx context.Context, cmd *cli.Command) (context.Context, error) {
+			return ctx, checkLogFlags(cmd)
+		},
+		Commands: []*cli.Command{
+			listCommand(),
+			unpackCommand(),
+		},
+		// Errors are printed by run, which knows the exit status as well.
+		ExitErrHandler:            func(context.Context, *cli.Command, error) {},
+		OnUsageError:              usageError,
+		DisableSliceFlagSeparator: true,
+	}
+	for _, command := range root.Commands {
+		command.OnUsageError = usageError
+	}
+	cli.VersionPrinter = printVersion
+	return root
+}
+
+// usageError keeps the library from printing the help over the error.
+func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+	return fmt.Errorf("%w (see %s --help)", err, cmd.FullName())
+}
+
+func printVersion(cmd *cli.Command) {
+	w := cmd.Root().Writer
+	fmt.Fprintf(w, "bundle version %s\n", version)
+	if commit != "" {
+		fmt.Fprintf(w, "commit: %s\n", commit)
+	}
+	fmt.Fprintf(w, "image spec: %s\n", imagespecs.Version)
+	fmt.Fprintf(w, "runtime spec: %s\n", runtimespecs.Version)
+	fmt.Fprintf(w, "go: %s\n", runtime.Version())
+}
+
+// oneLine keeps an error in its line, whatever an image put into it.
+func oneLine(message string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, message)
+}
+
+func checkLogFlags(cmd *cli.Command) error {
+	if cmd.Bool("verbose") && cmd.IsSet("log") {
+		return errors.New("--verbose and --log exclude each other")
+	}
+	switch level := cmd.String("log"); level {
+	case "", "debug", "info", "warn", "error", "fatal":
+		return nil
+	default:
+		return fmt.Errorf("--log %q: want debug, info, warn, error or fatal", level)
+	}
+}
+
+// warner prints warnings, unless --log asks for errors only.
+func warner(cmd *cli.Command) func(string) {
+	if level := cmd.String("log"); level == "error" || level == "fatal" {
+		return func(string) {}
+	}
+	w := cmd.Root().ErrWriter
+	return func(message string) {
+		fmt.Fprintf(w, "bundle: warning: %s\n", oneLine(message))
+	}
+}
+
+// positionals returns the arguments of a command that takes exactly those
+// that are named.
+func positionals(cmd *cli.Command, names ...string) ([]string, error) {
+	args := cmd.Args().Slice()
+	if len(args) != len(names) {
+		want := "none"
+		if len(names) > 0 {
+			want = "<" + strings.Join(names, "> <") + ">"
+		}
+		return nil, fmt.Errorf("invalid number of positional arguments: expected %s, got %d", want, len(args))
+	}
+	for i, arg := range args {
+		if arg == "" {
+			return nil, fmt.Errorf("<%s> is empty", names[i])
+		}
+	}
+	return args, nil
+}
