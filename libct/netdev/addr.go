@@ -47,7 +47,7 @@ func parseAddress(body []byte) address {
 	a := address{family: body[0], prefixLen: body[1], flags: uint32(body[2])}
 	for _, one := range parseAttrs(body[unix.SizeofIfAddrmsg:]) {
 		switch one.kind {
-		case unix.IFA_ADDRESS, unix.IFA_LOCAL, unix.IFA_BROADCAST, unix.IFA_RT_PRIORITY, unix.IFA_PROTO:
+		case unix.IFA_ADDRESS, unix.IFA_LOCAL, unix.IFA_BROADCAST, unix.IFA_RT_PRIORITY:
 			a.attrs = append(a.attrs, one)
 		case unix.IFA_FLAGS:
 			if len(one.data) == 4 {

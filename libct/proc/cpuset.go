@@ -108,16 +108,16 @@ func SetAffinity(pid int, set CPUSet) error {
 	return syscallError("sched_setaffinity", errno)
 }
 
-// ResetAffinity lets a thread run wherever its cpuset allows, now and when the
-// cpuset grows: the container must not inherit the affinity of whoever called
-// the runtime. pid 0 is the calling thread. Call it when the process is in its
-// cgroup. The kernel cuts the mask to the processors it can have.
-func ResetAffinity(pid int) error {
+// ResetAffinity lets the calling thread run wherever its cpuset allows, now and
+// when the cpuset grows: the container must not inherit the affinity of whoever
+// called the runtime. Runs in the container, when the process is in its cgroup.
+// The kernel cuts the mask to the processors it can have.
+func ResetAffinity() error {
 	everything := make(CPUSet, maxCPUs/64)
 	for i := range everything {
 		everything[i] = ^uint64(0)
 	}
-	return SetAffinity(pid, everything)
+	return SetAffinity(0, everything)
 }
 
 // words turns a mask of 64-bit words into the kernel's unsigned longs, which
