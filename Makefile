@@ -13,7 +13,9 @@ ARCHES  ?= amd64 arm64 riscv64 ppc64le s390x
 
 VERSION := $(shell sed -n 's/^const version = "\(.*\)"/\1/p' version.go)
 # Empty without git; the suffix tells of changes that are in no commit.
-COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)$(shell git diff --quiet HEAD 2>/dev/null; [ $$? -ne 1 ] || echo -dirty)
+ifeq ($(origin COMMIT),undefined)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)$(shell git diff --quiet HEAD 2>/dev/null || [ $$? -ne 1 ] || echo -dirty)
+endif
 
 export CGO_ENABLED := 0
 LDFLAGS := -s -w -buildid= $(if $(COMMIT),-X main.commit=$(COMMIT))
