@@ -13,6 +13,9 @@ type Facts struct {
 	Bounding      uint64     `json:"bounding"` // hako's own bounding set
 	AppArmor      bool       `json:"appArmor"` // enabled in the running kernel
 	SELinux       bool       `json:"selinux"`
+	// SetgroupsDenied: hako's own user namespace denies setgroups(2), which
+	// the namespaces below inherit; user_namespaces(7).
+	SetgroupsDenied bool `json:"setgroupsDenied,omitempty"`
 }
 
 // CgroupMode is how the control group hierarchies are mounted; cgroups(7).
@@ -20,6 +23,7 @@ type CgroupMode string
 
 // The layouts of /sys/fs/cgroup.
 const (
+	CgroupNone   CgroupMode = "" // not mounted
 	CgroupV1     CgroupMode = "v1"
 	CgroupHybrid CgroupMode = "hybrid" // v1 controllers and an empty cgroup2 at …/unified
 	CgroupV2     CgroupMode = "v2"

@@ -13,8 +13,9 @@ type Boot struct {
 	Files []File `json:"files,omitempty"`
 	// State is the state JSON for the hooks that init runs, complete but for
 	// status and pid.
-	State  json.RawMessage `json:"state,omitempty"`
-	Record bool            `json:"record,omitempty"` // record a timeline
+	State   json.RawMessage `json:"state,omitempty"`
+	Keyring bool            `json:"keyring,omitempty"` // join the container's session keyring
+	Record  bool            `json:"record,omitempty"`  // record a timeline
 }
 
 // File is the part that one descriptor plays.
@@ -34,6 +35,8 @@ const (
 	FileConsole Role = "console" // a socket that wants the terminal
 	FileStart   Role = "start"   // the read end of the start FIFO
 	FileResult  Role = "result"  // the write end of the result FIFO
+	FileNull    Role = "null"    // the host's /dev/null, a detached mount, for masks
+	FileCgroup  Role = "cgroup"  // the container's directory in Setup.CgroupView.Hierarchies[Index], a detached mount
 )
 
 // Report is what init tells besides success or failure.

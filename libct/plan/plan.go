@@ -1,3 +1,11 @@
+// Package plan turns config.json and the facts of a host into what the kernel
+// will be told. It is the only interpreter of the runtime specification: what
+// is behind it works on kernel terms, and what it lets pass is meant to work.
+//
+// It runs on the host and, but for [ReadConfig] and [ReadProcess], does no
+// I/O. validate.go is its table of contents: one row for each part of the
+// specification, which refuses what is wrong and fills in its part of the
+// [Plan]. All violations of a config are reported at once.
 package plan
 
 import (

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -33,3 +34,96 @@ func (v Invalid) Error() string {
 	}
 	return b.String()
 }
+
+// check is one row: the part of the specification it answers for, and the
+// function that refuses what is wrong there and fills in the plan otherwise.
+type check struct {
+	section string
+	run     func(*composer)
+}
+
+// containerChecks is the table of contents of this package. Namespaces come
+// first: half of the other rows ask which ones there are.
+var containerChecks = [...]check{
+	{"config.md#specification-version", (*composer).version},
+	{"config.md#platform-specific-configuration", (*composer).platform},
+	{"config-linux.md#namespaces", (*composer).namespaces},
+	{"config-linux.md#user-namespace-mappings", (*composer).userMappings},
+	{"config-linux.md#offset-for-time-namespace", (*composer).timeOffsets},
+	{"config.md#root", (*composer).root},
+	{"config-linux.md#rootfs-mount-propagation", (*composer).propagation},
+	{"config.md#mounts", (*composer).mounts},
+	{"config-linux.md#mount-label", (*composer).mountLabel},
+	{"config-linux.md#masked-paths", (*composer).maskedPaths},
+	{"config-linux.md#readonly-paths", (*composer).readonlyPaths},
+	{"config-linux.md#default-devices", (*composer).defaultDevices},
+	{"config-linux.md#devices", (*composer).devices},
+	{"config-linux.md#network-devices", (*composer).netDevices},
+	{"config-linux.md#cgroups-path", (*composer).cgroupsPath},
+	{"config-linux.md#allowed-device-list", (*composer).deviceRules},
+	{"config-linux.md#control-groups", (*composer).resources},
+	{"config-linux.md#intelrdt", (*composer).intelRdt},
+	{"config-linux.md#sysctl", (*composer).sysctls},
+	{"config-linux.md#seccomp", (*composer).seccomp},
+	{"config.md#hostname", (*composer).hostname},
+	{"config.md#domainname", (*composer).domainname},
+	{"config.md#posix-platform-hooks", (*composer).hooks},
+	{"config.md#annotations", (*composer).annotations},
+	{"config-linux.md#memory-policy", (*composer).memoryPolicy},
+	{"config-linux.md#personality", (*composer).personality},
+}
+
+// processChecks serve the container's process and every exec.
+var processChecks = [...]check{
+	{"config.md#process", (*composer).program},
+	{"config.md#process", (*composer).terminal},
+	{"config.md#posix-platform-user", (*composer).user},
+	{"config.md#linux-process", (*composer).capabilities},
+	{"config.md#posix-process", (*composer).rlimits},
+	{"config.md#linux-process", (*composer).oomScore},
+	{"config.md#linux-process", (*composer).labels},
+	{"config.md#linux-process", (*composer).scheduler},
+	{"config.md#linux-process", (*composer).ioPriority},
+	{"config.md#linux-process", (*composer).affinity},
+}
+
+func (c *composer) run(checks []check) {
+	for _, row := range checks {
+		c.section = row.section
+		row.run(c)
+	}
+}
+
+// refuse records a violation; path and args are fmt's.
+func (c *composer) refuse(problem, path string, args ...any) {
+	if len(c.invalid) == maxViolations {
+		return
+	}
+	c.invalid = append(c.invalid, Violation{
+		File: c.file, Path: fmt.Sprintf(path, args...), Problem: problem, Section: c.section,
+	})
+}
+
+// maxViolations bounds the message: enough to repair a config, too few to
+// flood a log.
+const maxViolations = 32
+
+func (c *composer) warn(format string, args ...any) {
+	if len(c.warnings) < maxViolations {
+		c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
+	}
+}
+
+// quote is strconv.Quote, short of flooding.
+func quote(s string) string {
+	if len(s) > 200 {
+		return strconv.Quote(s[:200]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+const (
+	missing     = "is missing"
+	notAbsolute = " is not an absolute path"
+	notYet      = "not supported yet"
+)
