@@ -2,11 +2,18 @@ package libct
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"os/user"
+	"strconv"
 	"time"
 
+	"github.com/hako-runtime/hako/libct/cgroup"
+	"github.com/hako-runtime/hako/libct/host"
+	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/state"
 	"github.com/hako-runtime/hako/libct/timeline"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // Errors a caller may match. Their texts are what engines grep for.
@@ -84,18 +91,186 @@ type ExecOptions struct {
 	Cgroups       []string // --cgroup: "PATH" or "controller[,controller]:PATH"
 }
 
-// signatures of the operations; each lives in the file of its name.
-var (
-	_ func(r *Runtime, id string, o CreateOptions) (*Container, error)    = (*Runtime).Create
-	_ func(r *Runtime, id string, o RunOptions) (exitCode int, err error) = (*Runtime).Run
-	_ func(r *Runtime, id string) (*Container, error)                     = (*Runtime).Load
-	_ func(r *Runtime) ([]State, error)                                   = (*Runtime).List
-	_ func(c *Container) error                                            = (*Container).Start
-	_ func(c *Container) (State, error)                                   = (*Container).State
-	_ func(c *Container, o ExecOptions) (exitCode int, err error)         = (*Container).Exec
-	_ func(c *Container, sig unix.Signal, all bool) error                 = (*Container).Signal
-	_ func(r *Runtime, id string, force bool) error                       = (*Runtime).Delete
-	_ func(c *Container) error                                            = (*Container).Pause
-	_ func(c *Container) error                                            = (*Container).Resume
-	_ func(c *Container) ([]int, error)                                   = (*Container).Processes
-)
+// Container is the handle on one container that exists.
+type Container struct {
+	r      *Runtime
+	dir    *state.Dir
+	record record
+}
+
+// record is what the state folder remembers. Whether the process lives,
+// waits or is frozen is asked of the kernel, never remembered.
+type record struct {
+	Version   int             `json:"version"`
+	ID        string          `json:"id"`
+	Pid       int             `json:"pid,omitempty"`
+	StartTime uint64          `json:"startTime,omitempty"` // of the process, in clock ticks since boot; proc_pid_stat(5)
+	Ready     bool            `json:"ready,omitempty"`     // init waits, or has waited, for start
+	Created   time.Time       `json:"created"`
+	Cgroups   host.CgroupMode `json:"cgroups"`
+	Plan      *plan.Plan      `json:"plan"`
+	Process   *specs.Process  `json:"process"` // the base of exec
+}
+
+// recordVersion changes when an older hako cannot read the record.
+const recordVersion = 1
+
+// Load opens the container id. The error matches [ErrNotExist].
+func (r *Runtime) Load(id string) (*Container, error) {
+	if err := plan.ValidID(id); err != nil {
+		return nil, err
+	}
+	c := &Container{r: r, dir: state.At(r.Root, id)}
+	if !c.dir.Exists() {
+		return nil, fmt.Errorf("%w", ErrNotExist)
+	}
+	if err := c.reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// reload reads the record again, after the lock was taken.
+func (c *Container) reload() error {
+	var rec record
+	if err := c.dir.Load(&rec); err != nil {
+		if errors.Is(err, fs.ErrNotExist) && !c.dir.Exists() {
+			return ErrNotExist
+		}
+		return err
+	}
+	if rec.Version != recordVersion || rec.Plan == nil || rec.Process == nil {
+		return fmt.Errorf("state of version %d, this hako reads version %d (hako delete --force removes it)", rec.Version, recordVersion)
+	}
+	c.record = rec
+	return nil
+}
+
+// lock takes the container's lock and reads the record again.
+func (c *Container) lock() error {
+	if err := c.dir.Lock(); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return ErrNotExist
+		}
+		return err
+	}
+	if err := c.reload(); err != nil {
+		c.dir.Unlock()
+		return err
+	}
+	return nil
+}
+
+func (c *Container) group() (cgroup.Group, error) {
+	return cgroup.Open(c.record.Plan.Cgroup, c.record.Cgroups)
+}
+
+// status asks the kernel what has become of the container.
+func (c *Container) status() (Status, error) {
+	rec := &c.record
+	if !rec.Ready {
+		if c.dir.Busy() {
+			return Creating, nil
+		}
+		return Stopped, nil // create was killed
+	}
+	if !alive(rec.Pid, rec.StartTime) {
+		return Stopped, nil
+	}
+	g, err := c.group()
+	if err != nil {
+		return "", err
+	}
+	frozen, err := g.Frozen()
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case frozen:
+		return Paused, nil
+	case c.dir.Waiting():
+		return Created, nil
+	default:
+		return Running, nil
+	}
+}
+
+// State is the container's state; runtime-spec runtime.md#state.
+func (c *Container) State() (State, error) {
+	status, err := c.status()
+	if err != nil {
+		return State{}, err
+	}
+	rec := &c.record
+	s := State{
+		OCIVersion:  rec.Plan.OCIVersion,
+		ID:          rec.ID,
+		Pid:         rec.Pid,
+		Status:      status,
+		Bundle:      rec.Plan.Bundle,
+		Created:     rec.Created,
+		Annotations: rec.Plan.Annotations,
+	}
+	if rec.Plan.Setup != nil {
+		s.Rootfs = rec.Plan.Setup.Root.HostPath
+	}
+	if status == Stopped {
+		s.Pid = 0
+	}
+	return s, nil
+}
+
+// List returns the states of all containers below the root, by id.
+// A missing root is an error that matches fs.ErrNotExist. Folders that hold
+// no readable state are reported by Warn and left out.
+func (r *Runtime) List() ([]State, error) {
+	ids, err := state.List(r.Root)
+	if err != nil {
+		return nil, err
+	}
+	owners := make(map[uint32]string)
+	var states []State
+	for _, id := range ids {
+		c, err := r.Load(id)
+		var s State
+		if err == nil {
+			s, err = c.State()
+		}
+		if errors.Is(err, ErrNotExist) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			r.Warn(fmt.Sprintf("container %s: %v", id, err))
+			continue
+		}
+		s.Owner = c.owner(owners)
+		states = append(states, s)
+	}
+	return states, nil
+}
+
+// owner is the name of the user that the state folder belongs to.
+func (c *Container) owner(known map[uint32]string) string {
+	uid, err := c.dir.OwnerUID()
+	if err != nil {
+		return ""
+	}
+	if name, ok := known[uid]; ok {
+		return name
+	}
+	name := "#" + strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(name[1:]); err == nil {
+		name = u.Username
+	}
+	known[uid] = name
+	return name
+}
+
+// Processes lists the host's pids of all processes in the container.
+func (c *Container) Processes() ([]int, error) {
+	g, err := c.group()
+	if err != nil {
+		return nil, err
+	}
+	return g.Processes()
+}

@@ -1,0 +1,211 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+
+	"github.com/hako-runtime/hako/libct/console"
+	"golang.org/x/sys/unix"
+)
+
+// Run creates the container, starts it, and unless detached attends to it
+// until it exits, deletes it and returns its exit code, 128+n for signal n.
+func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
+	c := &creation{r: r, id: id, o: o.CreateOptions}
+	var term *terminal
+	if !o.Detach && o.ConsoleSocket == "" {
+		c.makeConsole = func() (socket *os.File, err error) {
+			term, socket, err = newTerminal()
+			return socket, err
+		}
+	}
+	defer func() { term.close() }()
+	if !o.Detach && !o.NoSubreaper {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return 0, os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)
+		}
+	}
+	ct, err := c.create()
+	if err != nil {
+		return 0, err
+	}
+	if err := ct.Start(); err != nil {
+		return 0, firstWith([]error{err, r.Delete(id, true)})
+	}
+	if o.Detach {
+		return 0, nil
+	}
+	code, err := attend(ct.record.Pid, term)
+	if o.Keep {
+		return code, err
+	}
+	return code, errors.Join(err, r.Delete(id, true))
+}
+
+// terminal is the user's end of a foreground process's terminal.
+type terminal struct {
+	socket *os.File // the master comes over it
+	master *os.File
+	tty    *os.File // the user's own terminal: standard input or /dev/tty
+	undo   func() error
+	output sync.WaitGroup
+}
+
+// newTerminal prepares for a terminal; socket is for init.
+func newTerminal() (t *terminal, socket *os.File, err error) {
+	tty := os.Stdin
+	if !console.IsTerminal(tty) {
+		if tty, err = console.ControllingTerminal(); err != nil {
+			return nil, nil, fmt.Errorf("process.terminal is true, but hako has no terminal to connect it to (use --console-socket): %w", err)
+		}
+	}
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	t = &terminal{socket: os.NewFile(uintptr(p[0]), "console"), tty: tty}
+	return t, os.NewFile(uintptr(p[1]), "console"), nil
+}
+
+// connect takes the master, makes the user's terminal raw and starts copying.
+func (t *terminal) connect() (err error) {
+	if t.master, err = console.Receive(t.socket); err != nil {
+		return err
+	}
+	t.resize()
+	if t.undo, err = console.MakeRaw(t.tty); err != nil {
+		return err
+	}
+	go func() { _, _ = io.Copy(t.master, os.Stdin) }() // ends with the process
+	t.output.Go(func() { _, _ = io.Copy(os.Stdout, t.master) })
+	return nil
+}
+
+// resize gives the container's terminal the size of the user's. Best effort:
+// a terminal without a size is still one.
+func (t *terminal) resize() {
+	if rows, cols, err := console.Size(t.tty); err == nil {
+		_ = console.SetSize(t.master, rows, cols)
+	}
+}
+
+// close restores the user's terminal. A nil terminal is closed.
+func (t *terminal) close() {
+	if t == nil {
+		return
+	}
+	if t.undo != nil {
+		_ = t.undo() // nothing could be done about it
+		t.undo = nil
+	}
+	t.socket.Close()
+	if t.master != nil {
+		t.master.Close()
+	}
+}
+
+// attend forwards signals to our child pid until it exits, and reaps what a
+// subreaper inherits. It returns the exit code.
+func attend(pid int, t *terminal) (code int, err error) {
+	if t != nil {
+		if err := t.connect(); err != nil {
+			_ = unix.Kill(pid, unix.SIGKILL) // our own unreaped child
+			_, _ = wait(pid)
+			return 0, err
+		}
+	}
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals)
+	defer signal.Stop(signals)
+	go forward(signals, pid, t)
+	for {
+		var status unix.WaitStatus
+		got, err := unix.Wait4(-1, &status, unix.WALL, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return 0, os.NewSyscallError("wait4", err)
+		}
+		if got != pid || !(status.Exited() || status.Signaled()) {
+			continue
+		}
+		if t != nil {
+			t.drain()
+		}
+		return exitCode(status), nil
+	}
+}
+
+// drain waits for the last output: the read of a master whose slaves are
+// closed fails with EIO. A slave that outlives the process (a daemon in the
+// container) ends the wait as soon as nothing more is there to read.
+func (t *terminal) drain() {
+	done := make(chan struct{})
+	go func() { t.output.Wait(); close(done) }()
+	for {
+		fds := []unix.PollFd{{Fd: int32(t.master.Fd()), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		if err == nil && n == 0 {
+			return
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}
+
+// forward sends what hako is told to the process. SIGCHLD is ours, and SIGURG
+// is the Go runtime's.
+func forward(signals <-chan os.Signal, pid int, t *terminal) {
+	for s := range signals {
+		switch s {
+		case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
+		case unix.SIGWINCH:
+			if t != nil {
+				t.resize()
+			}
+		default:
+			_ = unix.Kill(pid, s.(unix.Signal)) // it may be gone already
+		}
+	}
+}
+
+// dialConsole connects to --console-socket.
+func dialConsole(path string) (*os.File, error) {
+	if path == "" {
+		return nil, errors.New("process.terminal is true: --console-socket is needed, or run in the foreground")
+	}
+	f, err := console.Dial(path)
+	if err != nil {
+		return nil, fmt.Errorf("--console-socket: %w", err)
+	}
+	return f, nil
+}
+
+// sendPidfd sends a pidfd of our child pid to --pidfd-socket.
+func sendPidfd(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	defer unix.Close(fd)
+	socket, err := console.Dial(path)
+	if err != nil {
+		return fmt.Errorf("--pidfd-socket: %w", err)
+	}
+	defer socket.Close()
+	if err := unix.Sendmsg(int(socket.Fd()), []byte("pidfd"), unix.UnixRights(fd), nil, unix.MSG_NOSIGNAL); err != nil {
+		return fmt.Errorf("--pidfd-socket: %w", os.NewSyscallError("sendmsg", err))
+	}
+	return nil
+}

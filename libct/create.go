@@ -1,0 +1,417 @@
+package libct
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/hako-runtime/hako/libct/cgroup"
+	"github.com/hako-runtime/hako/libct/hooks"
+	"github.com/hako-runtime/hako/libct/host"
+	"github.com/hako-runtime/hako/libct/lsm"
+	"github.com/hako-runtime/hako/libct/netdev"
+	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/rdt"
+	"github.com/hako-runtime/hako/libct/rootfs"
+	"github.com/hako-runtime/hako/libct/state"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// creation is one container on its way into being.
+type creation struct {
+	r       *Runtime
+	id      string
+	o       CreateOptions
+	console *os.File // socket that receives the terminal
+
+	// makeConsole makes console in the foreground; nil: dial --console-socket.
+	makeConsole func() (*os.File, error)
+
+	bundle  string
+	pidFile string
+
+	spec  *specs.Spec
+	facts host.Facts
+	plan  *plan.Plan
+	dir   *state.Dir
+	rec   record
+	group cgroup.Group
+	rdt   bool // the resctrl group exists
+	launch
+}
+
+// Create makes the container id, up to the point where its process waits for
+// [Container.Start]. It either succeeds or leaves nothing behind.
+//
+// Errors match [ErrExists] and plan.Invalid. See runtime-spec runtime.md#create.
+func (r *Runtime) Create(id string, o CreateOptions) (*Container, error) {
+	c := &creation{r: r, id: id, o: o}
+	return c.create()
+}
+
+// create works off the host's list of steps.
+func (c *creation) create() (*Container, error) {
+	steps := []struct {
+		name string
+		run  func() error
+	}{
+		{"read config", c.readConfig},
+		{"plan", c.makePlan},
+		{"reserve the state folder", c.reserve},
+		{"open the sources of mounts", c.openSources},
+		{"create the cgroup", c.createCgroup},
+		{"clone the init stage", c.clone},
+		{"place the init stage", c.place},
+		{"save the state", c.saveProcess},
+		{"serve the init stage", c.serve},
+		{"save the state as created", c.saveReady},
+		{"write the pid file", c.writePid},
+	}
+	for _, s := range steps {
+		if err := c.r.Timeline.Step(s.name, s.run); err != nil {
+			return nil, c.undo(err)
+		}
+	}
+	c.release()
+	c.dir.Unlock()
+	return &Container{r: c.r, dir: c.dir, record: c.rec}, nil
+}
+
+// undo removes what has been made; err stays the error that is told.
+func (c *creation) undo(err error) error {
+	c.abort()
+	if c.console != nil {
+		c.console.Close()
+	}
+	left := []error{err}
+	if c.group != nil {
+		left = append(left, c.group.Kill(unix.SIGKILL), c.group.Remove())
+	}
+	if c.rdt {
+		left = append(left, (rdt.FS{}).Remove(*c.plan.RDT))
+	}
+	if c.dir != nil {
+		left = append(left, c.dir.Remove())
+	}
+	return firstWith(left)
+}
+
+// firstWith joins errors only if there is more than the first.
+func firstWith(errs []error) error {
+	if rest := errors.Join(errs[1:]...); rest != nil {
+		return fmt.Errorf("%w; clean-up: %w", errs[0], rest)
+	}
+	return errs[0]
+}
+
+func (c *creation) readConfig() (err error) {
+	if err := plan.ValidID(c.id); err != nil {
+		return err
+	}
+	if c.bundle, err = filepath.Abs(c.o.Bundle); err != nil {
+		return err
+	}
+	if c.pidFile = c.o.PidFile; c.pidFile != "" {
+		if c.pidFile, err = filepath.Abs(c.pidFile); err != nil {
+			return err
+		}
+	}
+	// As runc does: a relative root and the hooks' programs see the bundle.
+	if err := os.Chdir(c.bundle); err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	c.spec, err = plan.ReadConfig(c.bundle)
+	return err
+}
+
+func (c *creation) makePlan() (err error) {
+	if c.facts, err = host.Probe(); err != nil {
+		return err
+	}
+	p, warnings, err := plan.New(c.spec, c.facts, plan.Options{
+		ID: c.id, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
+		PreserveFDs: c.o.PreserveFDs, ListenFDs: listenFDs(), NotifySocket: c.r.notifySocket(c.id), Systemd: c.r.Systemd,
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		c.r.Warn(w)
+	}
+	c.plan = p
+	if profile := p.Process.Labels.AppArmor; profile != "" {
+		if err := lsm.CheckLoaded(profile); err != nil {
+			return fmt.Errorf("process.apparmorProfile: %w", err)
+		}
+	}
+	return c.checkConsole()
+}
+
+// checkConsole refuses what could only fail later.
+func (c *creation) checkConsole() error {
+	if !c.plan.Process.Terminal {
+		if c.o.ConsoleSocket != "" {
+			return errors.New("--console-socket is given, but process.terminal is false")
+		}
+		return nil
+	}
+	var err error
+	if c.makeConsole != nil {
+		c.console, err = c.makeConsole()
+		return err
+	}
+	c.console, err = dialConsole(c.o.ConsoleSocket)
+	return err
+}
+
+// listenFDs is the number of descriptors that systemd has handed to hako for
+// the container; sd_listen_fds(3).
+func listenFDs() int {
+	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0
+	}
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+func (c *creation) reserve() (err error) {
+	c.dir, err = state.Reserve(c.r.Root, c.id)
+	if errors.Is(err, fs.ErrExist) {
+		if c.dir = nil; state.At(c.r.Root, c.id).Exists() {
+			return ErrExists
+		}
+	}
+	if err != nil {
+		c.dir = nil
+		return fmt.Errorf("state root: %w", err)
+	}
+	c.rec = record{
+		Version: recordVersion, ID: c.id, Created: time.Now().UTC(),
+		Cgroups: c.facts.Cgroup, Plan: c.plan, Process: c.spec.Process,
+	}
+	// Before anything is made outside: delete --force has to find it.
+	if err := c.dir.Save(&c.rec); err != nil {
+		return err
+	}
+	return c.r.makeNotifyDir(c.id)
+}
+
+// openSources opens what init may not look up for itself.
+func (c *creation) openSources() error {
+	if c.console != nil {
+		c.attach(c.console, plan.FileConsole, 0)
+		c.console = nil
+	}
+	start, result, err := c.dir.MakeFIFOs()
+	if err != nil {
+		return err
+	}
+	c.attach(start, plan.FileStart, 0)
+	c.attach(result, plan.FileResult, 0)
+	if c.plan.Setup.Root.Enter == rootfs.EnterChroot {
+		return nil
+	}
+	tree, err := rootfs.OpenRootFS(c.plan.Setup.Root.HostPath)
+	if err != nil {
+		return fmt.Errorf("root.path: %w", err)
+	}
+	c.attach(tree, plan.FileRoot, 0)
+	if err := c.openMounts(); err != nil {
+		return err
+	}
+	return c.openDevices()
+}
+
+func (c *creation) openMounts() error {
+	n := &c.plan.Namespaces
+	for i, m := range c.plan.Setup.Mounts {
+		if !c.needsSource(m) {
+			continue
+		}
+		f, err := rootfs.OpenSource(m, n.UIDMap, n.GIDMap)
+		if err != nil {
+			return fmt.Errorf("mounts[%d] %s: %w", m.Index, m.UnsafeDest, err)
+		}
+		c.attach(f, plan.FileMount, i)
+	}
+	return nil
+}
+
+// needsSource tells the rows of which init cannot find the source for itself:
+// bind mounts, and a /sys that stands in where sysfs cannot be mounted for
+// want of a network namespace of one's own; mount_namespaces(7).
+func (c *creation) needsSource(m rootfs.Mount) bool {
+	ownNet := c.plan.Namespaces.New&unix.CLONE_NEWNET != 0
+	return m.Kind == rootfs.KindBind || m.Kind == rootfs.KindNew && m.FSType == "sysfs" && !ownNet
+}
+
+func (c *creation) openDevices() error {
+	for i, d := range c.plan.Setup.Devices {
+		if !d.Bind {
+			continue
+		}
+		f, err := rootfs.OpenDevice(d)
+		if err != nil {
+			return fmt.Errorf("linux.devices %s: %w", d.UnsafePath, err)
+		}
+		c.attach(f, plan.FileDevice, i)
+	}
+	if len(c.plan.Setup.Restrict.UnsafeMasked) == 0 {
+		return nil
+	}
+	null, err := rootfs.OpenTree("/dev/null", false, false)
+	if err != nil {
+		return err
+	}
+	c.attach(null, plan.FileNull, 0)
+	return nil
+}
+
+func (c *creation) createCgroup() error {
+	group, err := cgroup.Open(c.plan.Cgroup, c.facts.Cgroup)
+	if err != nil {
+		return fmt.Errorf("linux.cgroupsPath: %w", err)
+	}
+	if err := group.Create(); err != nil {
+		return err
+	}
+	c.group = group // from here on undo removes it
+	if err := c.openCgroupView(); err != nil {
+		return err
+	}
+	if c.cgroup, err = group.Dir(); err != nil {
+		return err
+	}
+	if c.cgroup == nil {
+		c.join = group.Add
+	}
+	return nil
+}
+
+// openCgroupView prepares a mount of type cgroup: what is mounted on this
+// host, and, without a cgroup namespace, the directories themselves.
+func (c *creation) openCgroupView() error {
+	view := c.plan.Setup.CgroupView
+	if view == nil {
+		return nil
+	}
+	hs, err := cgroup.Hierarchies(c.facts.Cgroup)
+	if err != nil {
+		return err
+	}
+	paths := c.group.Paths()
+	for _, h := range hs {
+		view.Hierarchies = append(view.Hierarchies, rootfs.CgroupHierarchy{
+			Name: h.Name, FSType: h.FSType, Options: h.Options, Path: paths[h.Name], Links: h.Links,
+		})
+	}
+	trees, err := rootfs.OpenCgroupView(view)
+	if err != nil {
+		return err
+	}
+	for i, t := range trees {
+		c.attach(t, plan.FileCgroup, i)
+	}
+	return nil
+}
+
+func (c *creation) clone() error {
+	c.launch.r, c.launch.plan = c.r, c.plan
+	state, err := json.Marshal(c.hookState(specs.StateCreating, 0))
+	if err != nil {
+		return err
+	}
+	c.launch.state = state
+	c.keyring = c.plan.Setup.NewKeyring
+	c.launch.hooks = c.runtimeHooks
+	return c.spawn()
+}
+
+// place does what the host has to do to the waiting process from outside.
+func (c *creation) place() error {
+	pid := c.child.Pid
+	if err := setOOMScoreAdj(pid, c.plan.Process.OOMScoreAdj); err != nil {
+		return err
+	}
+	if c.plan.RDT != nil {
+		if err := (rdt.FS{}).Create(*c.plan.RDT); err != nil {
+			return fmt.Errorf("linux.intelRdt: %w", err)
+		}
+		c.rdt = true
+		if err := (rdt.FS{}).Add(*c.plan.RDT, pid); err != nil {
+			return fmt.Errorf("linux.intelRdt: %w", err)
+		}
+	}
+	if len(c.plan.NetDevices) == 0 {
+		return nil
+	}
+	netns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	if err != nil {
+		return err
+	}
+	defer netns.Close()
+	if err := netdev.Move(c.plan.NetDevices, netns); err != nil {
+		return fmt.Errorf("linux.netDevices: %w", err)
+	}
+	return nil
+}
+
+func setOOMScoreAdj(pid int, adj *int) error {
+	if adj == nil {
+		return nil
+	}
+	err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(*adj)), 0)
+	if err != nil {
+		return fmt.Errorf("process.oomScoreAdj %d: %w", *adj, err)
+	}
+	return nil
+}
+
+func (c *creation) saveProcess() (err error) {
+	c.rec.Pid = c.child.Pid
+	if c.rec.StartTime, err = startTime(c.rec.Pid); err != nil {
+		return c.died(err)
+	}
+	return c.dir.Save(&c.rec)
+}
+
+func (c *creation) saveReady() error {
+	c.rec.Ready = true
+	if err := c.dir.Save(&c.rec); err != nil {
+		return err
+	}
+	return sendPidfd(c.o.PidfdSocket, c.rec.Pid)
+}
+
+// The pid file is the last thing: an engine that sees it may act on the pid.
+func (c *creation) writePid() error { return writePidFile(c.pidFile, c.rec.Pid) }
+
+// hookState is the state that hooks read; runtime-spec runtime.md#state.
+func (c *creation) hookState(status specs.ContainerState, pid int) specs.State {
+	return specs.State{
+		Version: c.plan.OCIVersion, ID: c.id, Status: status, Pid: pid,
+		Bundle: c.bundle, Annotations: c.plan.Annotations,
+	}
+}
+
+// runtimeHooks runs the hooks of the runtime namespace, when the container's
+// namespaces and mounts are made and its root is not yet entered.
+func (c *creation) runtimeHooks(pid int) error {
+	state, err := json.Marshal(c.hookState(specs.StateCreating, pid))
+	if err != nil {
+		return err
+	}
+	if err := hooks.Run("prestart", c.plan.Hooks.Prestart, state); err != nil {
+		return err
+	}
+	return hooks.Run("createRuntime", c.plan.Hooks.CreateRuntime, state)
+}

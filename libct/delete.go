@@ -1,0 +1,143 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/rdt"
+	"github.com/hako-runtime/hako/libct/state"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// dyingTime is how long a killed process may take to go: exiting waits for
+// the file systems that the process was using.
+const dyingTime = 10 * time.Second
+
+// Delete removes what is left of a stopped container. With force it ends any
+// container first, and an absent one is success.
+//
+// Errors match [ErrNotExist] and [ErrRunning].
+// See runtime-spec runtime.md#delete.
+func (r *Runtime) Delete(id string, force bool) error {
+	if err := plan.ValidID(id); err != nil {
+		return err
+	}
+	c := &Container{r: r, dir: state.At(r.Root, id)}
+	if !c.dir.Exists() {
+		return absent(force)
+	}
+	err := c.lockForDelete(force)
+	if errors.Is(err, fs.ErrNotExist) {
+		return absent(force)
+	}
+	if err != nil {
+		return err
+	}
+	defer c.dir.Unlock()
+	if err := c.reload(); err != nil {
+		if !force {
+			return err
+		}
+		return c.dir.Remove() // nothing that we could read: a create killed at once, or damage
+	}
+	return c.destroy(force)
+}
+
+func absent(force bool) error {
+	if force {
+		return nil
+	}
+	return ErrNotExist
+}
+
+// lockForDelete takes the lock; force ends a create that holds it by killing
+// what it makes.
+func (c *Container) lockForDelete(force bool) error {
+	if !force {
+		return c.dir.Lock()
+	}
+	for deadline := time.Now().Add(dyingTime); ; time.Sleep(10 * time.Millisecond) {
+		err := c.dir.TryLock()
+		if !errors.Is(err, state.ErrBusy) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return err
+		}
+		if c.reload() == nil {
+			c.killAll()
+		}
+	}
+}
+
+// killAll is best effort: destroy looks at what is left.
+func (c *Container) killAll() {
+	if pidfd, err := openPidfd(c.record.Pid, c.record.StartTime); err == nil {
+		_ = unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0)
+		pidfd.Close()
+	}
+	if group, err := c.group(); err == nil {
+		_ = group.Kill(unix.SIGKILL)
+		_ = group.Thaw()
+	}
+}
+
+// destroy removes the container, of which the caller holds the lock.
+func (c *Container) destroy(force bool) error {
+	status, err := c.status()
+	if err != nil && !force {
+		return err
+	}
+	switch {
+	case status == Stopped:
+	case status == Created || c.creationDied() || force:
+		if err := c.kill(); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("cannot delete container %s that is not stopped: %s: %w", c.record.ID, status, ErrRunning)
+	}
+	group, err := c.group()
+	if err != nil {
+		return err
+	}
+	// What is left in a shared pid namespace outlives its init.
+	if err := group.Kill(unix.SIGKILL); err != nil {
+		return err
+	}
+	if err := group.Remove(); err != nil {
+		return err
+	}
+	if c.record.Plan.RDT != nil {
+		if err := (rdt.FS{}).Remove(*c.record.Plan.RDT); err != nil {
+			return err
+		}
+	}
+	if err := c.dir.Remove(); err != nil {
+		return err
+	}
+	c.afterHooks("poststop", c.record.Plan.Hooks.Poststop, specs.StateStopped, 0)
+	return nil
+}
+
+// creationDied reports a container whose create was killed half-way: we have
+// the lock, so nobody works on it.
+func (c *Container) creationDied() bool { return !c.record.Ready }
+
+// kill ends the container's process and waits until it is gone.
+func (c *Container) kill() error {
+	pidfd, err := openPidfd(c.record.Pid, c.record.StartTime)
+	if errors.Is(err, ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer pidfd.Close()
+	c.killAll()
+	return waitGone(pidfd, dyingTime)
+}

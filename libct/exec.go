@@ -1,0 +1,258 @@
+package libct
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/hako-runtime/hako/libct/cgroup"
+	"github.com/hako-runtime/hako/libct/host"
+	"github.com/hako-runtime/hako/libct/lsm"
+	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/proc"
+	"github.com/hako-runtime/hako/libct/spawn"
+	"golang.org/x/sys/unix"
+)
+
+// execution is one process on its way into a running container.
+type execution struct {
+	c     *Container
+	o     ExecOptions
+	facts host.Facts
+	plan  *plan.Plan
+	group cgroup.Group
+	init  *os.File // pidfd of the container's process
+	term  *terminal
+	launch
+}
+
+// Exec executes a process in the container. In the foreground it returns the
+// process's exit code, 128+n for signal n; detached it returns 0 as soon as
+// the program has been executed.
+//
+// Errors match [ErrNotRunning], [ErrPaused] and plan.Invalid.
+func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
+	x := &execution{c: c, o: o}
+	steps := []struct {
+		name string
+		run  func() error
+	}{
+		{"check the container", x.check},
+		{"plan", x.makePlan},
+		{"prepare the terminal", x.openTerminal},
+		{"open the cgroup", x.openCgroup},
+		{"clone the init stage", x.clone},
+		{"serve the init stage", x.serve},
+		{"execute", x.executed},
+		{"write the pid file", x.report},
+	}
+	defer x.close()
+	for _, s := range steps {
+		if err := c.r.Timeline.Step(s.name, s.run); err != nil {
+			x.abort()
+			return 0, err
+		}
+	}
+	x.release()
+	if o.Detach {
+		return 0, nil
+	}
+	return attend(x.child.Pid, x.term)
+}
+
+func (x *execution) close() {
+	if x.init != nil {
+		x.init.Close()
+	}
+	x.term.close()
+}
+
+func (x *execution) check() (err error) {
+	status, err := x.c.status()
+	if err != nil {
+		return err
+	}
+	switch {
+	case status == Stopped || status == Creating:
+		return fmt.Errorf("cannot exec in a %s container: %w", status, ErrNotRunning)
+	case status == Paused && !x.o.IgnorePaused:
+		return fmt.Errorf("cannot exec in a paused container (use --ignore-paused to override): %w", ErrPaused)
+	}
+	if x.init, err = openPidfd(x.c.record.Pid, x.c.record.StartTime); err != nil {
+		return err
+	}
+	x.facts, err = host.Probe()
+	return err
+}
+
+func (x *execution) makePlan() error {
+	process, err := x.o.Process(x.c.record.Process)
+	if err != nil {
+		return err
+	}
+	p, warnings, err := plan.Exec(x.c.record.Plan, process, x.facts, plan.ExecOptions{
+		PreserveFDs: x.o.PreserveFDs, ListenFDs: listenFDs(),
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		x.c.r.Warn(w)
+	}
+	if profile := p.Process.Labels.AppArmor; profile != "" {
+		if err := lsm.CheckLoaded(profile); err != nil {
+			return err
+		}
+	}
+	x.plan = p
+	x.keyring = x.c.record.Plan.Setup.NewKeyring
+	if x.target(); x.launch.target == nil {
+		return ErrNotRunning
+	}
+	return nil
+}
+
+// target lists the namespaces in which the container's process differs from
+// us. The pidfd proves afterwards that it was still the same process.
+func (x *execution) target() {
+	flags, err := spawn.Differing(x.c.record.Pid)
+	if err != nil || !alive(x.c.record.Pid, x.c.record.StartTime) {
+		return
+	}
+	x.launch.target = &spawn.Target{PidFD: x.init, Flags: flags}
+}
+
+func (x *execution) openTerminal() (err error) {
+	if !x.plan.Process.Terminal {
+		if x.o.ConsoleSocket != "" {
+			return errors.New("--console-socket is given, but the process has no terminal")
+		}
+		return nil
+	}
+	if x.o.ConsoleSocket == "" && x.o.Detach {
+		return errors.New("a detached process with a terminal needs --console-socket")
+	}
+	if x.o.ConsoleSocket != "" {
+		socket, err := dialConsole(x.o.ConsoleSocket)
+		if err != nil {
+			return err
+		}
+		x.attach(socket, plan.FileConsole, 0)
+		return nil
+	}
+	var theirs *os.File
+	if x.term, theirs, err = newTerminal(); err != nil {
+		return err
+	}
+	x.attach(theirs, plan.FileConsole, 0)
+	return nil
+}
+
+func (x *execution) openCgroup() (err error) {
+	if x.group, err = x.c.group(); err != nil {
+		return err
+	}
+	if x.cgroup, err = x.group.Dir(); err != nil {
+		return err
+	}
+	if x.cgroup == nil || len(x.o.Cgroups) > 0 {
+		x.join = x.joinCgroups
+	}
+	return nil
+}
+
+// joinCgroups moves the waiting child where it cannot be born.
+func (x *execution) joinCgroups(pid int) error {
+	if x.cgroup == nil {
+		if err := x.group.Add(pid); err != nil {
+			return err
+		}
+	}
+	for _, sub := range x.o.Cgroups {
+		if err := x.group.AddTo(sub, pid); err != nil {
+			return fmt.Errorf("--cgroup %s: %w", sub, err)
+		}
+	}
+	return nil
+}
+
+func (x *execution) clone() error {
+	x.launch.r, x.launch.plan = x.c.r, x.plan
+	restore, err := initialAffinity(x.plan.Process.AffinityInitial)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	err = x.spawn()
+	if errors.Is(err, unix.EBUSY) && x.cgroup != nil {
+		// The container has moved its processes into cgroups of its own, and
+		// the upper one may not hold any: cgroups(7), no internal processes.
+		if err := x.useInitsCgroup(); err != nil {
+			return err
+		}
+		err = x.spawn()
+	}
+	if err != nil {
+		return err
+	}
+	return setOOMScoreAdj(x.child.Pid, x.plan.Process.OOMScoreAdj)
+}
+
+// useInitsCgroup opens the cgroup that the container's process is in by now,
+// which must be beneath the container's.
+func (x *execution) useInitsCgroup() error {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(x.c.record.Pid) + "/cgroup")
+	if err != nil {
+		return err
+	}
+	top := x.c.record.Plan.Cgroup.Path
+	for line := range strings.Lines(string(data)) {
+		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		if !ok {
+			continue
+		}
+		rel, err := filepath.Rel(top, path)
+		if err != nil || !filepath.IsLocal(rel) {
+			return fmt.Errorf("the container's process is in cgroup %s, which is not beneath %s", path, top)
+		}
+		x.cgroup.Close()
+		x.cgroup, err = os.Open(filepath.Join(x.group.Paths()[""], rel))
+		return err
+	}
+	return errors.New("the container's process is in no cgroup v2")
+}
+
+// initialAffinity makes the calling thread, and with it the child, run where
+// process.execCPUAffinity.initial says, until restore.
+func initialAffinity(set proc.CPUSet) (restore func(), err error) {
+	if set == nil {
+		return func() {}, nil
+	}
+	runtime.LockOSThread()
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		runtime.UnlockOSThread()
+		return nil, os.NewSyscallError("sched_getaffinity", err)
+	}
+	if err := proc.SetAffinity(0, set); err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("process.execCPUAffinity.initial: %w", err)
+	}
+	return func() {
+		// Where this fails, only this short-lived hako is slower.
+		_ = unix.SchedSetaffinity(0, &before)
+		runtime.UnlockOSThread()
+	}, nil
+}
+
+// report tells the caller of the process, now that it is executing.
+func (x *execution) report() error {
+	if err := sendPidfd(x.o.PidfdSocket, x.child.Pid); err != nil {
+		return err
+	}
+	return writePidFile(x.o.PidFile, x.child.Pid)
+}

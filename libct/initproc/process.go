@@ -1,0 +1,288 @@
+package initproc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/hako-runtime/hako/libct/caps"
+	"github.com/hako-runtime/hako/libct/console"
+	"github.com/hako-runtime/hako/libct/lsm"
+	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/proc"
+	"github.com/hako-runtime/hako/libct/wire"
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal makes the pseudo-terminal from the container's own devpts and
+// hands its master to whoever asked for it.
+func (s *stage) openTerminal() error {
+	master, slave, err := console.Open(s.root)
+	if err != nil {
+		return err
+	}
+	defer master.Close()
+	s.slave = slave
+	p := &s.plan.Process
+	if p.ConsoleRows != 0 || p.ConsoleCols != 0 {
+		if err := console.SetSize(master, p.ConsoleRows, p.ConsoleCols); err != nil {
+			return err
+		}
+	}
+	if s.plan.Setup != nil {
+		if err := console.MountSlave(s.root, slave); err != nil {
+			return err
+		}
+	}
+	socket := s.files[plan.File{Role: plan.FileConsole}]
+	if socket == nil {
+		return errors.New("no console socket to send the terminal to")
+	}
+	defer socket.Close()
+	return console.Send(socket, master)
+}
+
+func (s *stage) useTerminal() error {
+	if err := console.Attach(s.slave); err != nil {
+		return err
+	}
+	return s.slave.Close()
+}
+
+func (s *stage) ownStdio() error { return console.OwnStdio(s.plan.Process.UID) }
+
+func (s *stage) setLimits() error { return proc.SetRlimits(s.plan.Process.Rlimits) }
+
+func (s *stage) setScheduling() error {
+	p := &s.plan.Process
+	if p.Scheduler != nil {
+		if err := proc.SetScheduler(*p.Scheduler); err != nil {
+			return fmt.Errorf("process.scheduler: %w", err)
+		}
+	}
+	if p.IOPriority != nil {
+		if err := proc.SetIOPriority(*p.IOPriority); err != nil {
+			return fmt.Errorf("process.ioPriority: %w", err)
+		}
+	}
+	if p.AffinityFinal != nil {
+		if err := proc.SetAffinity(0, p.AffinityFinal); err != nil {
+			return fmt.Errorf("process.execCPUAffinity.final: %w", err)
+		}
+		return nil
+	}
+	if p.AffinityInitial != nil {
+		return nil
+	}
+	return proc.ResetAffinity()
+}
+
+func (s *stage) setMemory() error {
+	p := &s.plan.Process
+	if p.MemoryPolicy != nil {
+		if err := proc.SetMemoryPolicy(*p.MemoryPolicy); err != nil {
+			return fmt.Errorf("linux.memoryPolicy: %w", err)
+		}
+	}
+	if p.Personality != nil {
+		if err := proc.SetPersonality(*p.Personality); err != nil {
+			return fmt.Errorf("linux.personality: %w", err)
+		}
+	}
+	return nil
+}
+
+// setEnv completes the environment with what only the inside knows.
+func (s *stage) setEnv() error {
+	p := &s.plan.Process
+	s.env = p.Env
+	if _, ok := lookup(s.env, "HOME"); !ok {
+		s.env = append(s.env, "HOME="+s.home(p.UID))
+	}
+	if p.ListenFDs > 0 {
+		s.env = append(s.env, "LISTEN_PID="+strconv.Itoa(os.Getpid()))
+	}
+	return nil
+}
+
+func lookup(env []string, name string) (string, bool) {
+	for i := len(env) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(env[i], name+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+const maxPasswd = 4 << 20 // bytes
+
+// home is the home directory of uid by the container's /etc/passwd, "/" if it
+// does not say; passwd(5).
+func (s *stage) home(uid uint32) string {
+	f, err := s.root.Open("/etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return "/"
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return "/"
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxPasswd))
+	if err != nil {
+		return "/"
+	}
+	return homeIn(string(data), uid)
+}
+
+func homeIn(passwd string, uid uint32) string {
+	want := strconv.FormatUint(uint64(uid), 10)
+	for line := range strings.Lines(passwd) {
+		field := strings.Split(strings.TrimRight(line, "\n"), ":")
+		if len(field) >= 6 && field[2] == want && strings.HasPrefix(field[5], "/") && !strings.Contains(field[5], "\x00") {
+			return field[5]
+		}
+	}
+	return "/"
+}
+
+func (s *stage) setLabels() error { return lsm.ApplyExec(s.proc, s.plan.Process.Labels) }
+
+// chdirAsRoot enters the working directory while we still may; a directory
+// that only the user can enter (a network file system) is left to chdirAsUser.
+func (s *stage) chdirAsRoot() error {
+	err := unix.Chdir(s.plan.Process.Cwd)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		s.cwdLate = true
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("process.cwd: %w", &os.PathError{Op: "chdir", Path: s.plan.Process.Cwd, Err: err})
+	}
+	return nil
+}
+
+func (s *stage) chdirAsUser() error {
+	if s.cwdLate {
+		if err := unix.Chdir(s.plan.Process.Cwd); err != nil {
+			return fmt.Errorf("process.cwd: %w", &os.PathError{Op: "chdir", Path: s.plan.Process.Cwd, Err: err})
+		}
+	}
+	// The kernel marks a directory outside the root; getcwd(2). Without this
+	// a leaked host directory would be a way out (CVE-2024-21626).
+	var buf [unix.PathMax]byte
+	n, err := unix.Getcwd(buf[:])
+	if errors.Is(err, unix.ENOENT) {
+		return errors.New("process.cwd: the working directory is outside of the root")
+	}
+	if err != nil {
+		return os.NewSyscallError("getcwd", err)
+	}
+	if n < 1 || buf[0] != '/' {
+		return errors.New("process.cwd: the working directory is outside of the root")
+	}
+	return nil
+}
+
+// dropPrivileges changes capabilities and ids of this thread; execve makes it
+// the whole process. capabilities(7), credentials(7).
+func (s *stage) dropPrivileges() error {
+	p := &s.plan.Process
+	if err := caps.DropBounding(p.Caps.Bounding); err != nil {
+		return err
+	}
+	if err := caps.SetKeepCaps(true); err != nil {
+		return err
+	}
+	if err := setIDs(p); err != nil {
+		return err
+	}
+	if err := caps.SetKeepCaps(false); err != nil {
+		return err
+	}
+	// A change of ids makes a process dumpable as fs.suid_dumpable says.
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	lost, err := caps.Apply(p.Caps)
+	if err != nil {
+		return err
+	}
+	if lost != 0 {
+		s.warn("ambient capabilities that cannot be raised are left out: %s", strings.Join(caps.Names(lost), ", "))
+	}
+	unix.Umask(int(p.Umask))
+	if p.NoNewPrivileges {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", err)
+		}
+	}
+	return nil
+}
+
+// setIDs uses raw calls: package syscall's change every thread, which costs,
+// and the other threads end at execve anyway.
+func setIDs(p *plan.Process) error {
+	if !p.KeepGroups {
+		var first *uint32
+		if len(p.AdditionalGIDs) > 0 {
+			first = &p.AdditionalGIDs[0]
+		}
+		if err := rawSetgroups(len(p.AdditionalGIDs), first); err != nil {
+			return fmt.Errorf("process.user.additionalGids: %w", os.NewSyscallError("setgroups", err))
+		}
+	}
+	if _, _, e := syscall.RawSyscall(unix.SYS_SETRESGID, uintptr(p.GID), uintptr(p.GID), uintptr(p.GID)); e != 0 {
+		return fmt.Errorf("process.user.gid %d: %w", p.GID, os.NewSyscallError("setresgid", e))
+	}
+	if _, _, e := syscall.RawSyscall(unix.SYS_SETRESUID, uintptr(p.UID), uintptr(p.UID), uintptr(p.UID)); e != 0 {
+		return fmt.Errorf("process.user.uid %d: %w", p.UID, os.NewSyscallError("setresuid", e))
+	}
+	return nil
+}
+
+// reportReady tells the host that only the execve is left.
+func (s *stage) reportReady() error {
+	if err := s.report(); err != nil {
+		return err
+	}
+	return s.conn.Send(wire.Ready, nil)
+}
+
+// waitForStart blocks until `start` writes its byte.
+func (s *stage) waitForStart() error {
+	if err := s.reportReady(); err != nil {
+		return err
+	}
+	s.ready = true
+	s.recorder, s.warnings = nil, nil
+	s.conn.Close()
+	fd := int(s.files[plan.File{Role: plan.FileStart}].Fd())
+	var b [1]byte
+	for {
+		_, err := unix.Read(fd, b[:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return os.NewSyscallError("read", err)
+		}
+		return nil
+	}
+}
+
+// execute becomes the user's program. Everything but the standard streams and
+// the preserved descriptors is closed by it.
+func (s *stage) execute() error {
+	p := &s.plan.Process
+	first := uint(3 + p.PreserveFDs)
+	if err := unix.CloseRange(first, ^uint(0)>>33, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return os.NewSyscallError("close_range", err)
+	}
+	if err := proc.ResetSignals(); err != nil {
+		return err
+	}
+	err := syscall.Exec(s.program, p.Args, s.env)
+	return fmt.Errorf("exec %s: %w", s.program, err)
+}

@@ -1,0 +1,208 @@
+package initproc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/hako-runtime/hako/libct/hooks"
+	"github.com/hako-runtime/hako/libct/lsm"
+	"github.com/hako-runtime/hako/libct/netdev"
+	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/proc"
+	"github.com/hako-runtime/hako/libct/rootfs"
+	"github.com/hako-runtime/hako/libct/safepath"
+	"github.com/hako-runtime/hako/libct/wire"
+	"golang.org/x/sys/unix"
+)
+
+// newSession leaves the caller's session and terminal; setsid(2).
+func (s *stage) newSession() error {
+	if _, err := unix.Setsid(); err != nil {
+		return os.NewSyscallError("setsid", err)
+	}
+	return nil
+}
+
+// joinKeyring leaves the caller's keys. A process executed in a running
+// container joins the keyring that its first process made.
+func (s *stage) joinKeyring() error {
+	if err := lsm.ApplyKeyring(s.proc, s.plan.Process.Labels); err != nil {
+		return err
+	}
+	perm := proc.KeyNoChange
+	switch {
+	case s.plan.Setup == nil:
+	case s.inUserNamespace():
+		perm = proc.KeyOtherSearch
+	default:
+		perm = proc.KeyUserSearch
+	}
+	err := proc.JoinSessionKeyring("_ses."+s.plan.ID, perm)
+	if errors.Is(err, errors.ErrUnsupported) {
+		s.warn("%v", err)
+		return nil
+	}
+	return err
+}
+
+// inUserNamespace reports whether the container has a user namespace of its own.
+func (s *stage) inUserNamespace() bool {
+	n := &s.plan.Namespaces
+	for _, j := range n.Join {
+		if j.Flag == unix.CLONE_NEWUSER {
+			return true
+		}
+	}
+	return n.New&unix.CLONE_NEWUSER != 0
+}
+
+func (s *stage) loopback() error { return netdev.LoopbackUp() }
+
+func (s *stage) setNames() error {
+	if name := s.plan.Setup.Hostname; name != "" {
+		if err := unix.Sethostname([]byte(name)); err != nil {
+			return fmt.Errorf("hostname: %w", os.NewSyscallError("sethostname", err))
+		}
+	}
+	if name := s.plan.Setup.Domainname; name != "" {
+		if err := unix.Setdomainname([]byte(name)); err != nil {
+			return fmt.Errorf("domainname: %w", os.NewSyscallError("setdomainname", err))
+		}
+	}
+	return nil
+}
+
+func (s *stage) openHostProc() (err error) {
+	s.proc, err = safepath.OpenProc()
+	return err
+}
+
+func (s *stage) openOwnProc() (err error) {
+	s.proc, err = safepath.NewProc()
+	return err
+}
+
+func (s *stage) attachRoot() (err error) {
+	s.root, err = rootfs.Attach(s.plan.Setup.Root, s.files[plan.File{Role: plan.FileRoot}])
+	return err
+}
+
+// openRoot serves containers whose root is there already: executing in one,
+// or starting one without a mount namespace.
+func (s *stage) openRoot() (err error) {
+	path := "/"
+	if s.plan.Setup != nil {
+		path = s.plan.Setup.Root.HostPath
+	}
+	s.root, err = safepath.OpenRoot(path)
+	return err
+}
+
+func (s *stage) mountAll() error {
+	setup := s.plan.Setup
+	s.mounter = &rootfs.Mounter{
+		Root:    s.root,
+		Base:    setup.Root.Propagation,
+		Sources: s.role(plan.FileMount),
+		View:    setup.CgroupView,
+		Label:   setup.Root.MountLabel,
+	}
+	trees := s.role(plan.FileCgroup)
+	for i := range len(trees) {
+		s.mounter.Cgroups = append(s.mounter.Cgroups, trees[i])
+	}
+	return s.mounter.MountAll(setup.Mounts)
+}
+
+// role collects the descriptors of one role by their index.
+func (s *stage) role(r plan.Role) map[int]*os.File {
+	files := make(map[int]*os.File)
+	for f, file := range s.files {
+		if f.Role == r {
+			files[f.Index] = file
+		}
+	}
+	return files
+}
+
+func (s *stage) makeDevices() error {
+	setup := s.plan.Setup
+	if err := rootfs.MakeDevices(s.root, setup.Devices, s.role(plan.FileDevice)); err != nil {
+		return err
+	}
+	if setup.HostDev {
+		return nil
+	}
+	return rootfs.DefaultLinks(s.root)
+}
+
+// makeCwd creates the working directory where the image lacks it, as people
+// expect of WORKDIR.
+func (s *stage) makeCwd() error {
+	f, err := s.root.Open(s.plan.Process.Cwd, unix.O_PATH, 0)
+	if errors.Is(err, unix.ENOENT) {
+		f, err = s.root.MkdirAll(s.plan.Process.Cwd, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("process.cwd: %w", err)
+	}
+	return f.Close()
+}
+
+// hostHooks lets the host run prestart and createRuntime hooks.
+func (s *stage) hostHooks() error {
+	if err := s.conn.Send(wire.Hooks, nil); err != nil {
+		return err
+	}
+	return s.conn.Expect(wire.Go, nil, nil)
+}
+
+func (s *stage) createContainerHooks() error {
+	return s.runHooks("createContainer", s.plan.Hooks.CreateContainer, "creating")
+}
+
+func (s *stage) startContainerHooks() error {
+	return s.runHooks("startContainer", s.plan.Hooks.StartContainer, "created")
+}
+
+// runHooks runs hooks in the container's namespaces. Their state has the pid
+// as the container sees it; runtime-spec config.md#posix-platform-hooks.
+func (s *stage) runHooks(point string, hs []hooks.Hook, status string) error {
+	if len(hs) == 0 {
+		return nil
+	}
+	var state map[string]any
+	if err := json.Unmarshal(s.boot.State, &state); err != nil {
+		return fmt.Errorf("state for hooks: %w", err)
+	}
+	state["pid"] = os.Getpid()
+	state["status"] = status
+	data, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	return hooks.Run(point, hs, data)
+}
+
+func (s *stage) enterRoot() error { return rootfs.EnterRoot(s.plan.Setup.Root, s.root) }
+
+func (s *stage) setSysctls() error {
+	for _, c := range s.plan.Setup.Sysctls {
+		if err := s.proc.WriteFile("sys/"+c.File, []byte(c.Value)); err != nil {
+			return fmt.Errorf("linux.sysctl[%q]: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// freezeMounts makes read-only what had to be writable until now.
+func (s *stage) freezeMounts() error { return s.mounter.Freeze() }
+
+func (s *stage) restrict() error {
+	setup := s.plan.Setup
+	return setup.Restrict.Apply(s.root, s.files[plan.File{Role: plan.FileNull}], setup.Root.MountLabel)
+}
+
+func (s *stage) freezeRoot() error { return rootfs.RemountReadonly(s.root) }

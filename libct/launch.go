@@ -1,0 +1,205 @@
+package libct
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/spawn"
+	"github.com/hako-runtime/hako/libct/wire"
+	"golang.org/x/sys/unix"
+)
+
+// launch is one init stage being started, for create and exec alike.
+type launch struct {
+	r       *Runtime
+	plan    *plan.Plan
+	files   []*os.File  // sent to init; closed when sent
+	roles   []plan.File // what they are
+	state   json.RawMessage
+	keyring bool // the container has a session keyring of its own
+	target  *spawn.Target
+	cgroup  *os.File
+	join    func(pid int) error // while the child waits; may be nil
+	hooks   func(pid int) error // when init asks for them
+
+	child *spawn.Process
+	conn  *wire.Conn
+}
+
+// attach adds a descriptor to what init receives. l closes it.
+func (l *launch) attach(f *os.File, role plan.Role, index int) {
+	l.files = append(l.files, f)
+	l.roles = append(l.roles, plan.File{Role: role, Index: index})
+}
+
+// spawn makes the process; it waits for its plan.
+func (l *launch) spawn() error {
+	exe, err := spawn.Self()
+	if err != nil {
+		return err
+	}
+	defer exe.Close()
+	conn, theirs, err := wire.Pair()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	preserve := l.plan.Process.PreserveFDs
+	if err := checkInherited(preserve); err != nil {
+		conn.Close()
+		return err
+	}
+	l.child, err = spawn.Start(spawn.Child{
+		Exe:  exe,
+		Args: []string{"hako:init", "init", strconv.Itoa(3 + preserve)},
+		// One processor and no garbage collection: it lives for a millisecond.
+		Env:          []string{"GOMAXPROCS=1", "GOGC=off"},
+		Namespaces:   l.plan.Namespaces,
+		Target:       l.target,
+		Cgroup:       l.cgroup,
+		Wire:         theirs,
+		PreserveFDs:  preserve,
+		WhileWaiting: l.join,
+	})
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	l.conn = conn
+	return nil
+}
+
+// checkInherited refuses --preserve-fds of descriptors that the caller did
+// not leave open: theirs are not close-on-exec, ours are.
+func checkInherited(n int) error {
+	for fd := 3; fd < 3+n; fd++ {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+			return fmt.Errorf("--preserve-fds=%d: descriptor %d is not open", n, fd)
+		}
+	}
+	return nil
+}
+
+// serve sends the plan and answers init until it is ready.
+func (l *launch) serve() error {
+	boot := plan.Boot{Plan: l.plan, Files: l.roles, State: l.state, Keyring: l.keyring, Record: l.r.Timeline != nil}
+	err := l.conn.Send(wire.Plan, boot, l.files...)
+	wire.CloseAll(l.files)
+	l.files = nil
+	if err != nil {
+		return l.died(err)
+	}
+	for {
+		kind, payload, files, err := l.conn.Receive()
+		if err != nil {
+			return l.died(err)
+		}
+		wire.CloseAll(files) // init has none to give
+		switch kind {
+		case wire.Hooks:
+			if err := l.serveHooks(); err != nil {
+				return err
+			}
+		case wire.Report:
+			if err := l.serveReport(payload); err != nil {
+				return err
+			}
+		case wire.Ready:
+			return nil
+		case wire.Fail:
+			return failure(payload)
+		default:
+			return fmt.Errorf("%s message from the init stage", kind)
+		}
+	}
+}
+
+func (l *launch) serveHooks() error {
+	if l.hooks == nil {
+		return errors.New("the init stage asks for hooks that there are none of")
+	}
+	if err := l.hooks(l.child.Pid); err != nil {
+		return err
+	}
+	return l.conn.Send(wire.Go, nil)
+}
+
+func (l *launch) serveReport(payload []byte) error {
+	var rep plan.Report
+	if err := json.Unmarshal(payload, &rep); err != nil {
+		return fmt.Errorf("report of the init stage: %w", err)
+	}
+	for _, w := range rep.Warnings {
+		l.r.Warn(w)
+	}
+	l.r.Timeline.Merge("init", l.child.Pid, rep.Spans)
+	return nil
+}
+
+// executed waits until the process has executed its program; for exec, which
+// has no start to report to.
+func (l *launch) executed() error {
+	kind, payload, files, err := l.conn.Receive()
+	wire.CloseAll(files)
+	if errors.Is(err, io.EOF) {
+		return nil // closed by execve
+	}
+	if err != nil {
+		return err
+	}
+	if kind == wire.Fail {
+		return failure(payload)
+	}
+	return fmt.Errorf("%s message from the init stage", kind)
+}
+
+func failure(payload []byte) error {
+	f := new(wire.Failure)
+	if err := json.Unmarshal(payload, f); err != nil {
+		return fmt.Errorf("failure of the init stage: %w", err)
+	}
+	return f
+}
+
+// died explains why the wire broke.
+func (l *launch) died(err error) error {
+	if f := l.child.Failure(); f != nil {
+		return f
+	}
+	var status unix.WaitStatus
+	_ = unix.Kill(l.child.Pid, unix.SIGKILL) // our own unreaped child
+	if pid, e := unix.Wait4(l.child.Pid, &status, unix.WALL, nil); e == nil && pid == l.child.Pid && status.Signaled() {
+		return fmt.Errorf("the init stage was killed by signal %d (%s): %w", status.Signal(), unix.SignalName(status.Signal()), err)
+	}
+	return fmt.Errorf("the init stage ended early: %w", err)
+}
+
+// release closes what the host holds of the init stage, which goes on.
+func (l *launch) release() {
+	wire.CloseAll(l.files)
+	l.files = nil
+	if l.conn != nil {
+		l.conn.Close()
+	}
+	if l.child != nil {
+		l.child.Release()
+	}
+	if l.cgroup != nil {
+		l.cgroup.Close()
+	}
+}
+
+// abort ends the init stage and reaps it.
+func (l *launch) abort() {
+	if l.child != nil {
+		_ = unix.Kill(l.child.Pid, unix.SIGKILL) // our own unreaped child
+		_, _ = wait(l.child.Pid)                 // ECHILD if died has reaped it
+	}
+	l.release()
+}

@@ -1,0 +1,292 @@
+package spawn
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// cloneArgs is struct clone_args; clone(2).
+type cloneArgs struct {
+	flags, pidFD, childTID, parentTID, exitSignal     uint64
+	stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+type joinArg struct{ fd, flags uintptr }
+
+// childArgs is all that the raw child reads.
+type childArgs struct {
+	first, second cloneArgs
+	twoSteps      bool
+	wait          bool
+	becomeRoot    bool
+	joinsUser     bool
+	unshareCgroup bool
+	unshareEarly  uintptr // CLONE_NEWUSER and CLONE_NEWTIME, if there are two steps
+	joins         [9]joinArg
+	njoins        int
+	timensPath    *byte
+	timens        []byte
+	goFD          uintptr
+	goWriteFD     uintptr
+	reportFD      uintptr
+	exeFD         uintptr
+	wireFD        uintptr
+	wireTo        int
+	argv, envv    []*byte
+	empty         *byte
+}
+
+// report is what the raw child writes: a step with an errno or a value.
+type report struct {
+	Step  uint32
+	Index uint32
+	Errno uint32
+	Value uint32
+}
+
+// Steps of the raw child, for reports.
+const (
+	stepReadyForMaps = iota + 1
+	stepCloned
+	stepDumpable
+	stepJoin
+	stepUnshare
+	stepWait
+	stepTimeOffsets
+	stepBecomeRoot
+	stepClone
+	stepCgroupNS
+	stepWire
+	stepExec
+)
+
+func (m report) err() error {
+	texts := [...]string{
+		stepDumpable:    "become non-dumpable: prctl",
+		stepJoin:        "join namespace: setns",
+		stepUnshare:     "new user or time namespace: unshare",
+		stepWait:        "wait for the host",
+		stepTimeOffsets: "linux.timeOffsets: write /proc/self/timens_offsets",
+		stepBecomeRoot:  "become root of the user namespace (is container id 0 mapped?): setresuid",
+		stepClone:       "clone into the namespaces",
+		stepCgroupNS:    "new cgroup namespace: unshare",
+		stepWire:        "place descriptors",
+		stepExec:        "execute the init stage: execveat",
+	}
+	if int(m.Step) >= len(texts) || texts[m.Step] == "" {
+		return fmt.Errorf("unexpected report of the init stage: step %d", m.Step)
+	}
+	if m.Step == stepJoin {
+		name, _ := nsName(uint64(m.Value))
+		return fmt.Errorf("join %s namespace: %w", name, os.NewSyscallError("setns", syscall.Errno(m.Errno)))
+	}
+	return fmt.Errorf("%s: %w", texts[m.Step], syscall.Errno(m.Errno))
+}
+
+// Go's runtime keeps these three for exactly this use; runtime/proc.go,
+// go.dev/issue/67401.
+
+//go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
+func runtimeBeforeFork()
+
+//go:linkname runtimeAfterFork syscall.runtime_AfterFork
+func runtimeAfterFork()
+
+//go:linkname runtimeAfterForkInChild syscall.runtime_AfterForkInChild
+func runtimeAfterForkInChild()
+
+// clone forks; the child never returns from it.
+//
+// Between BeforeFork and execve only system calls and no-split functions are
+// possible: no allocation, no stack growth, no locks. Everything the child
+// needs is in a. See syscall.forkAndExecInChild1.
+//
+//go:noinline
+//go:norace
+func clone(a *childArgs) (pid int, errno syscall.Errno) {
+	syscall.ForkLock.Lock()
+	runtimeBeforeFork()
+	r, _, e := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&a.first)), unsafe.Sizeof(a.first), 0)
+	if e != 0 || r != 0 {
+		runtimeAfterFork()
+		syscall.ForkLock.Unlock()
+		return int(r), e
+	}
+	runtimeAfterForkInChild()
+	child(a)
+	return 0, 0 // not reached
+}
+
+// child runs in the new process.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func child(a *childArgs) {
+	// Before anything is joined: what is inside must not ptrace us
+	// (the class of CVE-2016-9962).
+	if _, _, e := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0); e != 0 {
+		fail(a, stepDumpable, 0, e, 0)
+	}
+	if a.goWriteFD != 0 {
+		syscall.RawSyscall(unix.SYS_CLOSE, a.goWriteFD, 0, 0)
+	}
+	if a.twoSteps {
+		intermediate(a)
+	} else {
+		awaitHost(a)
+		becomeRoot(a)
+	}
+	// Now that we are in our cgroup: it becomes the root of the namespace.
+	if a.unshareCgroup {
+		if _, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); e != 0 {
+			fail(a, stepCgroupNS, 0, e, 0)
+		}
+	}
+	if _, _, e := syscall.RawSyscall(unix.SYS_DUP3, a.wireFD, uintptr(a.wireTo), 0); e != 0 {
+		fail(a, stepWire, 0, e, 0)
+	}
+	// Whatever the caller of hako left open must not reach the container.
+	if _, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(a.wireTo+1), ^uintptr(0)>>33, unix.CLOSE_RANGE_CLOEXEC); e != 0 {
+		fail(a, stepWire, 1, e, 0)
+	}
+	_, _, e := syscall.RawSyscall6(unix.SYS_EXECVEAT, a.exeFD, uintptr(unsafe.Pointer(a.empty)),
+		uintptr(unsafe.Pointer(&a.argv[0])), uintptr(unsafe.Pointer(&a.envv[0])), unix.AT_EMPTY_PATH, 0)
+	fail(a, stepExec, 0, e, 0)
+}
+
+// intermediate is the first of two children: it joins, makes the user and the
+// time namespace, and clones the second, a child of the host like itself.
+// Only the second returns.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func intermediate(a *childArgs) {
+	for i := 0; i < a.njoins; i++ {
+		j := &a.joins[i]
+		if _, _, e := syscall.RawSyscall(unix.SYS_SETNS, j.fd, j.flags, 0); e != 0 {
+			fail(a, stepJoin, uint32(i), e, uint32(j.flags))
+		}
+	}
+	if user := a.unshareEarly & unix.CLONE_NEWUSER; user != 0 {
+		if _, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, user, 0, 0); e != 0 {
+			fail(a, stepUnshare, 0, e, 0)
+		}
+	}
+	if a.wait {
+		send(a, stepReadyForMaps, 0, 0, 0)
+	}
+	awaitHost(a)
+	becomeRoot(a)
+	if time := a.unshareEarly & unix.CLONE_NEWTIME; time != 0 {
+		if _, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, time, 0, 0); e != 0 {
+			fail(a, stepUnshare, 1, e, 0)
+		}
+		writeTimeOffsets(a)
+	}
+	r, _, e := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&a.second)), unsafe.Sizeof(a.second), 0)
+	if e != 0 {
+		fail(a, stepClone, 0, e, 0)
+	}
+	if r == 0 {
+		return
+	}
+	send(a, stepCloned, 0, 0, uint32(r))
+	exit(0)
+}
+
+//go:nosplit
+//go:norace
+func awaitHost(a *childArgs) {
+	if !a.wait {
+		return
+	}
+	var b [1]byte
+	for {
+		n, _, e := syscall.RawSyscall(unix.SYS_READ, a.goFD, uintptr(unsafe.Pointer(&b)), 1)
+		if e == syscall.EINTR {
+			continue
+		}
+		if e != 0 {
+			fail(a, stepWait, 0, e, 0)
+		}
+		if n == 0 { // the host is gone
+			exit(1)
+		}
+		return
+	}
+}
+
+// becomeRoot takes ids that the user namespace maps: files made from now on
+// belong to the container's root.
+//
+//go:nosplit
+//go:norace
+func becomeRoot(a *childArgs) {
+	if !a.becomeRoot {
+		return
+	}
+	// Denied in a user namespace that an unprivileged process mapped.
+	syscall.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0)
+	if _, _, e := syscall.RawSyscall(unix.SYS_SETRESGID, 0, 0, 0); e != 0 {
+		fail(a, stepBecomeRoot, 1, e, 0)
+	}
+	if _, _, e := syscall.RawSyscall(unix.SYS_SETRESUID, 0, 0, 0); e != 0 {
+		fail(a, stepBecomeRoot, 0, e, 0)
+	}
+	// A change of ids makes a process dumpable as fs.suid_dumpable says.
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
+}
+
+// writeTimeOffsets must come before the first process enters the time
+// namespace; time_namespaces(7).
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func writeTimeOffsets(a *childArgs) {
+	if len(a.timens) == 0 {
+		return
+	}
+	// The file of a process that is not dumpable belongs to the host's root,
+	// which a user namespace has no power over. We are in no pid namespace of
+	// the container's, so nothing inside can see us meanwhile.
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0, 0)
+	at := unix.AT_FDCWD
+	fd, _, e := syscall.RawSyscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(a.timensPath)), unix.O_WRONLY|unix.O_CLOEXEC, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
+	if e != 0 {
+		fail(a, stepTimeOffsets, 0, e, 0)
+	}
+	if _, _, e := syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&a.timens[0])), uintptr(len(a.timens))); e != 0 {
+		fail(a, stepTimeOffsets, 1, e, 0)
+	}
+	syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+}
+
+//go:nosplit
+//go:norace
+func send(a *childArgs, step, index uint32, e syscall.Errno, value uint32) {
+	m := report{step, index, uint32(e), value}
+	syscall.RawSyscall(unix.SYS_WRITE, a.reportFD, uintptr(unsafe.Pointer(&m)), unsafe.Sizeof(m))
+}
+
+//go:nosplit
+//go:norace
+func fail(a *childArgs, step, index uint32, e syscall.Errno, value uint32) {
+	send(a, step, index, e, value)
+	exit(1)
+}
+
+//go:nosplit
+//go:norace
+func exit(code uintptr) {
+	for {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, code, 0, 0)
+	}
+}

@@ -1,0 +1,65 @@
+package spawn
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Self returns hako's own binary for [Child.Exe], such that nothing that ever
+// gets hold of /proc/PID/exe can write to it (the class of CVE-2019-5736):
+// a read-only detached mount of it, or where mounting is not permitted a
+// sealed copy in memory.
+//
+// Runs on the host. See open_tree(2), mount_setattr(2), memfd_create(2).
+func Self() (*os.File, error) {
+	f, err := detachedSelf()
+	if err == nil {
+		return f, nil
+	}
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		return sealedSelf()
+	}
+	return nil, err
+}
+
+func detachedSelf() (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, &os.PathError{Op: "open_tree", Path: "/proc/self/exe", Err: err}
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("mount_setattr", err)
+	}
+	return os.NewFile(uintptr(fd), "/proc/self/exe"), nil
+}
+
+func sealedSelf() (*os.File, error) {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	defer self.Close()
+	fd, err := unix.MemfdCreate("hako", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // MFD_EXEC: before Linux 6.3
+		fd, err = unix.MemfdCreate("hako", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	copyFile := os.NewFile(uintptr(fd), "hako")
+	if _, err := io.Copy(copyFile, self); err != nil {
+		copyFile.Close()
+		return nil, err
+	}
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(copyFile.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		copyFile.Close()
+		return nil, os.NewSyscallError("fcntl F_ADD_SEALS", err)
+	}
+	return copyFile, nil
+}

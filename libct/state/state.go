@@ -1,0 +1,244 @@
+// Package state keeps one folder per container below the state root:
+// the lock, the saved record and the two FIFOs of the start hand-over.
+//
+// Runs on the host. It does not know what a record means.
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Names inside the folder.
+const (
+	recordFile = "state.json"
+	startFIFO  = "start"
+	resultFIFO = "result"
+	maxRecord  = 64 << 20 // bytes
+)
+
+// ErrBusy means that another hako command holds the container's lock.
+var ErrBusy = errors.New("another hako command is working on this container")
+
+// Dir is the folder of one container.
+// The lock is on the folder itself, so it goes when the folder goes.
+type Dir struct {
+	path string
+	dir  *os.File // nil: not locked
+}
+
+// Reserve makes the folder of a new container and locks it.
+// The error matches fs.ErrExist if there is one already.
+func Reserve(root, id string) (*Dir, error) {
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
+	d := At(root, id)
+	if err := os.Mkdir(d.path, 0o700); err != nil {
+		return nil, err
+	}
+	if err := d.Lock(); err != nil {
+		_ = os.Remove(d.path) // best effort: the first error counts
+		return nil, err
+	}
+	return d, nil
+}
+
+// At is the folder of id, whether it exists or not, not locked.
+func At(root, id string) *Dir { return &Dir{path: filepath.Join(root, id)} }
+
+// Exists reports whether there is such a folder.
+func (d *Dir) Exists() bool {
+	st, err := os.Lstat(d.path)
+	return err == nil && st.IsDir()
+}
+
+// OwnerUID is the user that the folder belongs to.
+func (d *Dir) OwnerUID() (uint32, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(d.path, &st); err != nil {
+		return 0, &os.PathError{Op: "lstat", Path: d.path, Err: err}
+	}
+	return st.Uid, nil
+}
+
+// Lock waits for the container's lock.
+// The error matches fs.ErrNotExist if the folder is gone, also if it went
+// while waiting.
+func (d *Dir) Lock() error { return d.flock(unix.LOCK_EX) }
+
+// TryLock is Lock without waiting: [ErrBusy].
+func (d *Dir) TryLock() error { return d.flock(unix.LOCK_EX | unix.LOCK_NB) }
+
+func (d *Dir) flock(how int) error {
+	fd, err := unix.Open(d.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: d.path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), d.path)
+	for {
+		err = unix.Flock(fd, how)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		f.Close()
+		return ErrBusy
+	}
+	if err != nil {
+		f.Close()
+		return &os.PathError{Op: "flock", Path: d.path, Err: err}
+	}
+	// It may have been removed, or made anew, while we waited.
+	var locked, current unix.Stat_t
+	if unix.Fstat(fd, &locked) != nil || unix.Lstat(d.path, &current) != nil || locked.Ino != current.Ino || locked.Dev != current.Dev {
+		f.Close()
+		return &os.PathError{Op: "lock", Path: d.path, Err: unix.ENOENT}
+	}
+	d.dir = f
+	return nil
+}
+
+// Unlock gives the lock back. Unlocking twice is harmless.
+func (d *Dir) Unlock() {
+	if d.dir != nil {
+		d.dir.Close()
+		d.dir = nil
+	}
+}
+
+// Busy reports whether somebody holds the lock.
+func (d *Dir) Busy() bool {
+	if d.dir != nil {
+		return true
+	}
+	probe := &Dir{path: d.path}
+	if err := probe.flock(unix.LOCK_SH | unix.LOCK_NB); err != nil {
+		return errors.Is(err, ErrBusy)
+	}
+	probe.Unlock()
+	return false
+}
+
+// Save replaces the record, so that a reader sees the old or the new one.
+func (d *Dir) Save(record any) error {
+	data, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(d.path, recordFile+".new")
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(d.path, recordFile))
+}
+
+// Load reads the record.
+// The error matches fs.ErrNotExist if there is none.
+func (d *Dir) Load(record any) error {
+	path := filepath.Join(d.path, recordFile)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxRecord {
+		return fmt.Errorf("%s: not a record of hako's", path)
+	}
+	data := make([]byte, st.Size())
+	if _, err := f.ReadAt(data, 0); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, record); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// Remove deletes the folder and all in it. It keeps the lock until then.
+func (d *Dir) Remove() error {
+	defer d.Unlock()
+	return os.RemoveAll(d.path)
+}
+
+// MakeFIFOs makes the hand-over and returns the ends that init holds:
+// the read end of start and the write end of result.
+//
+// Init's end of start is opened for reading and writing, so that it blocks
+// instead of reading end of file while nobody has called start; fifo(7).
+func (d *Dir) MakeFIFOs() (start, result *os.File, err error) {
+	for _, name := range []string{startFIFO, resultFIFO} {
+		if err := unix.Mkfifo(filepath.Join(d.path, name), 0o600); err != nil {
+			return nil, nil, &os.PathError{Op: "mkfifo", Path: filepath.Join(d.path, name), Err: err}
+		}
+	}
+	if start, err = d.openFIFO(startFIFO, unix.O_RDWR); err != nil {
+		return nil, nil, err
+	}
+	if result, err = d.openFIFO(resultFIFO, unix.O_RDWR); err != nil {
+		start.Close()
+		return nil, nil, err
+	}
+	return start, result, nil
+}
+
+// Waiting reports whether somebody waits for start.
+func (d *Dir) Waiting() bool {
+	f, err := d.openFIFO(startFIFO, unix.O_WRONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// OpenStart opens the host's ends: for telling init to go on, and for reading
+// what becomes of it. The error matches [unix.ENXIO] if nobody waits.
+func (d *Dir) OpenStart() (start, result *os.File, err error) {
+	if start, err = d.openFIFO(startFIFO, unix.O_WRONLY|unix.O_NONBLOCK); err != nil {
+		return nil, nil, err
+	}
+	if result, err = d.openFIFO(resultFIFO, unix.O_RDONLY|unix.O_NONBLOCK); err != nil {
+		start.Close()
+		return nil, nil, err
+	}
+	return start, result, nil
+}
+
+// openFIFO does without the runtime's poller, which would make the
+// descriptor non-blocking for init too.
+func (d *Dir) openFIFO(name string, flags int) (*os.File, error) {
+	path := filepath.Join(d.path, name)
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// List returns the ids below root; a missing root is an error that matches
+// fs.ErrNotExist.
+func List(root string) ([]string, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.Type() == fs.ModeDir {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}
