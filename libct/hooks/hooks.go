@@ -22,8 +22,8 @@ const maxOutput = 64 << 10
 
 // Run runs the hooks one after the other and stops at the first that fails:
 // it cannot be executed, does not exit with 0, or runs past its timeout. Each
-// gets the state on standard input and exactly the environment it names; only
-// standard input, output and error are open.
+// gets the state on standard input and exactly the environment it names. Of the
+// caller's descriptors only those without close-on-exec reach it.
 //
 // The message begins "error running POINT hook #N:", which scripts look for,
 // and quotes the hook's output. Nothing is left to be reaped, and nothing runs
@@ -101,8 +101,9 @@ type process struct {
 }
 
 // start executes the hook as the leader of a process group of its own, so that
-// a timeout reaches the children it waits for. syscall.ForkExec, not os/exec:
-// that package drags context, io/fs walking and goroutines into init.
+// a timeout reaches its children too. os/exec would copy the output with
+// goroutines, on other threads than init's locked one, and would wait for every
+// holder of the pipes.
 func (h Hook) start(pipes *pipes) (process, error) {
 	args := h.Args
 	if len(args) == 0 {
