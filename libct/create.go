@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -300,10 +301,12 @@ func (c *creation) createCgroup() error {
 // openCgroupView prepares a mount of type cgroup: what is mounted on this
 // host, and, without a cgroup namespace, the directories themselves.
 func (c *creation) openCgroupView() error {
-	view := c.plan.Setup.CgroupView
-	if view == nil {
+	isCgroup := func(m rootfs.Mount) bool { return m.Kind == rootfs.KindCgroup }
+	if !slices.ContainsFunc(c.plan.Setup.Mounts, isCgroup) {
 		return nil
 	}
+	view := &rootfs.CgroupMount{Namespaced: c.plan.Namespaces.Has(unix.CLONE_NEWCGROUP)}
+	c.plan.Setup.CgroupView = view
 	hs, err := cgroup.Hierarchies(c.facts.Cgroup)
 	if err != nil {
 		return err

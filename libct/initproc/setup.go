@@ -34,7 +34,7 @@ func (s *stage) joinKeyring() error {
 	perm := proc.KeyNoChange
 	switch {
 	case s.plan.Setup == nil:
-	case s.inUserNamespace():
+	case s.plan.Namespaces.Has(unix.CLONE_NEWUSER):
 		perm = proc.KeyOtherSearch
 	default:
 		perm = proc.KeyUserSearch
@@ -45,17 +45,6 @@ func (s *stage) joinKeyring() error {
 		return nil
 	}
 	return err
-}
-
-// inUserNamespace reports whether the container has a user namespace of its own.
-func (s *stage) inUserNamespace() bool {
-	n := &s.plan.Namespaces
-	for _, j := range n.Join {
-		if j.Flag == unix.CLONE_NEWUSER {
-			return true
-		}
-	}
-	return n.New&unix.CLONE_NEWUSER != 0
 }
 
 func (s *stage) loopback() error { return netdev.LoopbackUp() }
@@ -103,11 +92,11 @@ func (s *stage) openRoot() (err error) {
 func (s *stage) mountAll() error {
 	setup := s.plan.Setup
 	s.mounter = &rootfs.Mounter{
-		Root:    s.root,
-		Base:    setup.Root.Propagation,
-		Sources: s.role(plan.FileMount),
-		View:    setup.CgroupView,
-		Label:   setup.Root.MountLabel,
+		Root:        s.root,
+		Propagation: setup.Root.Propagation,
+		Sources:     s.role(plan.FileMount),
+		View:        setup.CgroupView,
+		Label:       setup.Root.MountLabel,
 	}
 	trees := s.role(plan.FileCgroup)
 	for i := range len(trees) {
@@ -202,7 +191,7 @@ func (s *stage) freezeMounts() error { return s.mounter.Freeze() }
 
 func (s *stage) restrict() error {
 	setup := s.plan.Setup
-	return setup.Restrict.Apply(s.root, s.files[plan.File{Role: plan.FileNull}], setup.Root.MountLabel)
+	return rootfs.ApplyRestrict(s.root, setup.Restrict, s.files[plan.File{Role: plan.FileNull}], setup.Root.MountLabel)
 }
 
 func (s *stage) freezeRoot() error { return rootfs.RemountReadonly(s.root) }

@@ -24,3 +24,14 @@ type TimeOffset struct {
 	Secs  int64  `json:"secs"`
 	Nanos uint32 `json:"nanos"`
 }
+
+// Has reports whether the process is in a namespace of its own of the type of
+// flag, new or joined.
+func (n *Namespaces) Has(flag uint64) bool {
+	for _, j := range n.Join {
+		if j.Flag == flag {
+			return true
+		}
+	}
+	return n.New&flag != 0
+}
