@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hako-runtime/hako/libct"
 	"github.com/urfave/cli/v3"
@@ -28,7 +29,21 @@ func createFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pid-file", Usage: "write the process ID to `FILE`", TakesFile: true},
 		&cli.BoolFlag{Name: "no-pivot", Usage: "enter the root without pivot_root(2), for roots on a ramdisk"},
 		&cli.BoolFlag{Name: "no-new-keyring", Usage: "keep the caller's session keyring"},
-		&cli.IntFlag{Name: "preserve-fds", Usage: "pass `N` more file descriptors, after standard ones and $LISTEN_FDS"},
+		preserveFlag(),
+	}
+}
+
+// preserveFlag is --preserve-fds of create, run and exec.
+func preserveFlag() cli.Flag {
+	return &cli.IntFlag{
+		Name:  "preserve-fds",
+		Usage: "pass `N` more file descriptors, after standard ones and $LISTEN_FDS",
+		Validator: func(n int) error {
+			if n < 0 {
+				return errors.New("must not be negative")
+			}
+			return nil
+		},
 	}
 }
 

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hako-runtime/hako/libct"
+	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v3"
 )
@@ -50,7 +49,7 @@ func execFlags() []cli.Flag {
 		&cli.StringFlag{Name: "apparmor", Usage: "AppArmor `PROFILE` of the process"},
 		&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs for the process"},
 		&cli.StringSliceFlag{Name: "cap", Aliases: []string{"c"}, Usage: "give the process a `CAPABILITY`"},
-		&cli.IntFlag{Name: "preserve-fds", Usage: "pass `N` more file descriptors, after standard ones and $LISTEN_FDS"},
+		preserveFlag(),
 		&cli.StringSliceFlag{Name: "cgroup", Usage: "existing sub-cgroup to run in, `[CONTROLLER[,CONTROLLER]:]PATH`"},
 		&cli.BoolFlag{Name: "ignore-paused", Usage: "execute also in a paused container"},
 	}
@@ -90,8 +89,11 @@ type processFunc = func(*specs.Process) (*specs.Process, error)
 func execProcess(c *cli.Command) (processFunc, error) {
 	args := c.Args().Tail()
 	if file := c.String("process"); file != "" {
-		p, err := readProcess(file)
-		return func(*specs.Process) (*specs.Process, error) { return p, nil }, err
+		p, err := plan.ReadProcess(file)
+		if err != nil {
+			return nil, fmt.Errorf("--process: %w", err)
+		}
+		return func(*specs.Process) (*specs.Process, error) { return p, nil }, nil
 	}
 	if len(args) == 0 {
 		return nil, errors.New("neither a command nor --process is given; see hako exec --help")
@@ -102,19 +104,6 @@ func execProcess(c *cli.Command) (processFunc, error) {
 	}
 	change.args = args
 	return change.apply, nil
-}
-
-// readProcess reads a complete process; file may be /dev/fd/N or a pipe.
-func readProcess(file string) (*specs.Process, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("--process: %w", err)
-	}
-	var p specs.Process
-	if err := json.Unmarshal(data, &p); err != nil {
-		return nil, fmt.Errorf("--process %s: %w", file, err)
-	}
-	return &p, nil
 }
 
 // changes is what the flags of exec change in the container's process.

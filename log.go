@@ -22,7 +22,6 @@ type logger struct {
 	debug   bool
 	command string
 	id      string // of the container; "" if the command has none
-	prefix  string
 }
 
 // open applies --log, --log-format and --debug.
@@ -66,11 +65,12 @@ func (l *logger) fail(err error) {
 
 // subject is "hako create web".
 func (l *logger) subject() string {
-	s := l.prefix
-	for _, word := range []string{l.command, l.id} {
-		if word != "" {
-			s += " " + word
-		}
+	s := "hako"
+	if l.command != "" {
+		s += " " + l.command
+	}
+	if l.id != "" {
+		s += " " + quoteLogfmt(l.id) // whatever was typed: it may not have been checked yet
 	}
 	return s
 }

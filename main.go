@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 
@@ -27,6 +29,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "init" {
 		initproc.Run() // the container side; does not return
 	}
+	// The first collection would come at 16 MiB of heap instead of 4: no
+	// short-lived command gets there, and long ones do not grow beyond.
+	debug.SetGCPercent(400)
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }
 
@@ -41,7 +46,7 @@ type app struct {
 
 // run executes one command line and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
-	a := &app{stdout: stdout, log: logger{stderr: stderr, prefix: "hako"}}
+	a := &app{stdout: stdout, log: logger{stderr: stderr}}
 	defer a.log.close()
 	root := a.root(args)
 	err := root.Run(context.Background(), args)
@@ -49,24 +54,24 @@ func run(args []string, stdout, stderr io.Writer) int {
 		a.log.fail(err)
 		a.code = a.failureCode(err)
 	}
-	if file := root.String("timeline"); file != "" {
-		if err := writeTimeline(file, a.log.prefix, a.rt.Timeline); err != nil {
-			a.log.fail(err)
-			a.code = max(a.code, 1)
-		}
+	if err := a.writeTimeline(root.String("timeline")); err != nil {
+		a.log.fail(err)
+		a.code = max(a.code, 1)
 	}
 	return a.code
 }
 
+// exitUnknown is the exit code for an unknown command, runc's.
+const exitUnknown = 3
+
 // failureCode is 255 for exec, because 1 could be the process's own.
-// An unknown command is 3 as with runc.
 func (a *app) failureCode(err error) int {
-	var unknown unknownCommand
+	var coder cli.ExitCoder // exitUnknown, ours or of "hako help foo"
 	switch {
 	case a.log.command == "exec":
 		return 255
-	case errors.As(err, &unknown):
-		return 3
+	case errors.As(err, &coder):
+		return coder.ExitCode()
 	}
 	return 1
 }
@@ -166,10 +171,10 @@ func globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "debug", Local: true, Usage: "log every step with the time that it took"},
 		&cli.StringFlag{Name: "log", Local: true, Usage: "append messages to `FILE` (default: standard error)", TakesFile: true},
 		&cli.StringFlag{Name: "log-format", Local: true, Value: "text", Usage: "`FORMAT` of log messages: text or json"},
-		&cli.StringFlag{Name: "root", Local: true, Value: defaultRoot(), Usage: "`DIR` for the state of containers, which should be in a tmpfs", TakesFile: true},
+		&cli.StringFlag{Name: "root", Local: true, DefaultText: "/run/hako, or $XDG_RUNTIME_DIR/hako if not root", Usage: "`DIR` for the state of containers, which should be in a tmpfs", TakesFile: true},
 		&cli.StringFlag{Name: "criu", Local: true, Value: "criu", Hidden: true, Usage: "`PATH` of the criu binary; accepted for compatibility"},
 		&cli.BoolFlag{Name: "systemd-cgroup", Local: true, Usage: "let systemd manage the cgroup (not supported yet)"},
-		&cli.StringFlag{Name: "rootless", Local: true, Value: "auto", Usage: "ignore cgroup permission errors: true (not supported yet), false or auto"},
+		&cli.StringFlag{Name: "rootless", Local: true, Value: "auto", Usage: "`MODE` for cgroup permission errors: true (ignore them; not supported yet), false or auto"},
 		&cli.StringFlag{Name: "timeline", Local: true, Usage: "write the steps of the command to `FILE` as a Chrome trace, also if it fails", TakesFile: true},
 	}
 }
@@ -196,7 +201,7 @@ func (a *app) configure(root *cli.Command) error {
 	if err := a.log.open(root.String("log"), root.String("log-format"), root.Bool("debug")); err != nil {
 		return err
 	}
-	dir, err := filepath.Abs(root.String("root"))
+	dir, err := filepath.Abs(cmp.Or(root.String("root"), defaultRoot()))
 	if err != nil {
 		return err
 	}
@@ -225,18 +230,10 @@ func checkRootless(value string) error {
 	return nil
 }
 
-// unknownCommand is the error for a command that the table does not have.
-type unknownCommand string
-
-// Error returns the words that runc uses, with a hint.
-func (u unknownCommand) Error() string {
-	return fmt.Sprintf("No help topic for '%s'; hako --help lists the commands", string(u))
-}
-
 // noCommand runs when no command was recognised.
 func (a *app) noCommand(_ context.Context, root *cli.Command) error {
 	if name := root.Args().First(); name != "" {
-		return unknownCommand(name)
+		return cli.Exit(fmt.Sprintf("No help topic for '%s'; hako --help lists the commands", name), exitUnknown)
 	}
 	return cli.ShowRootCommandHelp(root)
 }
@@ -297,15 +294,15 @@ func notSupported(what, issue string) error {
 }
 
 // writeTimeline writes the steps that were recorded.
-func writeTimeline(file, name string, rec *timeline.Recorder) error {
-	if rec == nil {
-		return nil // the global flags were not understood
+func (a *app) writeTimeline(file string) error {
+	if file == "" || a.rt.Timeline == nil { // or the command line was not understood
+		return nil
 	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
 		return fmt.Errorf("--timeline: %w", err)
 	}
-	return errors.Join(rec.Write(f, name), f.Close())
+	return errors.Join(a.rt.Timeline.Write(f, a.log.subject()), f.Close())
 }
 
 // versionText is what follows "hako version " in the output of --version.
