@@ -47,7 +47,7 @@ func (t *Tree) ApplyBlob(blob io.Reader, mediaType string, diffID digest.Digest,
 		return err
 	}
 	defer closePlain()
-	stream := io.TeeReader(t.bounded(plain), h)
+	stream := io.TeeReader(&boundedReader{plain, t}, h)
 	if err := t.Apply(stream); err != nil {
 		return err
 	}
@@ -71,24 +71,34 @@ func decompress(blob io.Reader, mediaType string) (plain io.Reader, closePlain f
 		if err != nil {
 			return nil, nil, fmt.Errorf("gzip: %w", err)
 		}
-		return r, func() { r.Close() }, nil
+		return named{"gzip", r}, func() { r.Close() }, nil
 	case v1.MediaTypeImageLayerZstd, foreignZstd:
 		// Concurrency 1: no goroutine reads the blob behind our back.
 		r, err := zstd.NewReader(blob, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
 		if err != nil {
 			return nil, nil, fmt.Errorf("zstd: %w", err)
 		}
-		return r, r.Close, nil
+		return named{"zstd", r}, r.Close, nil
 	}
 	return blob, func() {}, nil
 }
 
-// bounded counts what comes out of a decompressor: headers and padding are
-// not content and could still fill a day.
-func (t *Tree) bounded(r io.Reader) io.Reader {
-	return &boundedReader{reader: r, tree: t}
+// named says which decompressor an error comes from.
+type named struct {
+	name   string
+	reader io.Reader
 }
 
+func (n named) Read(p []byte) (int, error) {
+	count, err := n.reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%s: %w", n.name, err)
+	}
+	return count, err
+}
+
+// boundedReader counts what comes out of a decompressor: headers and padding
+// are not content and could still fill a day.
 type boundedReader struct {
 	reader io.Reader
 	tree   *Tree
