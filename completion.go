@@ -69,26 +69,15 @@ const (
 type completed struct {
 	name, usage string
 	operand     operand
-	flags       []completedFlag
-}
-
-// completedFlag is what a shell has to know of an option.
-type completedFlag struct {
-	names      []string // with hyphens
-	usage      string
-	takesValue bool
-	takesFile  bool
-	choices    []string
-	repeats    bool
+	flags       []flagDoc
 }
 
 // completions describes the command table for scripts.
 func (a *app) completions() []completed {
-	version := &cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}
-	list := []completed{{operand: opCommand, flags: completedFlags(append(globalFlags(), version))}}
+	list := []completed{{operand: opCommand, flags: describeAll(append(globalFlags(), versionFlag()))}}
 	for _, e := range a.commands() {
 		c := a.finish(e)
-		list = append(list, completed{e.name, c.Usage, operandOf(c), completedFlags(c.Flags)})
+		list = append(list, completed{e.name, c.Usage, operandOf(c), describeAll(c.Flags)})
 	}
 	return list
 }
@@ -105,55 +94,13 @@ func operandOf(c *cli.Command) operand {
 	return opID
 }
 
-// completedFlags describes flags, and --help.
-func completedFlags(flags []cli.Flag) []completedFlag {
-	help := &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help"}
-	var list []completedFlag
-	for _, f := range append(flags, help) {
-		doc := f.(interface {
-			cli.DocGenerationFlag
-			cli.VisibleFlag
-		})
-		if !doc.IsVisible() {
-			continue
-		}
-		d := completedFlag{usage: strings.ReplaceAll(doc.GetUsage(), "`", ""), takesValue: doc.TakesValue()}
-		for _, name := range f.Names() {
-			d.names = append(d.names, hyphens(name))
-		}
-		switch f := f.(type) {
-		case *cli.StringFlag:
-			d.takesFile = f.TakesFile
-			d.choices = choices(f.Name)
-		case *cli.StringSliceFlag:
-			d.repeats = true
-		}
-		list = append(list, d)
+// describeAll describes the flags of a command, --help included.
+func describeAll(flags []cli.Flag) []flagDoc {
+	var list []flagDoc
+	for _, f := range append(visible(flags), helpFlag()) {
+		list = append(list, describe(f))
 	}
 	return list
-}
-
-// choices are the values of an option that has only a few.
-func choices(flag string) []string {
-	switch flag {
-	case "format":
-		return []string{"table", "json"}
-	case "log-format":
-		return []string{"text", "json"}
-	case "rootless":
-		return []string{"true", "false", "auto"}
-	case "manage-cgroups-mode":
-		return []string{"ignore", "soft", "full", "strict"}
-	}
-	return nil
-}
-
-// hyphens turns the name of an option into what is typed.
-func hyphens(name string) string {
-	if len(name) == 1 {
-		return "-" + name
-	}
-	return "--" + name
 }
 
 // shells are the arguments of completion.
@@ -185,10 +132,10 @@ func bashCase(b *strings.Builder, c completed, operands string) {
 	var cases strings.Builder
 	for _, f := range c.flags {
 		flags = append(flags, f.names...)
-		if f.takesValue {
+		if f.placeholder != "" {
 			values = append(values, f.names...)
 		}
-		if f.takesFile {
+		if f.file {
 			files = append(files, f.names...)
 		}
 		if f.choices != nil {
@@ -219,7 +166,7 @@ func commandNames(commands []completed) string {
 func valueNames(c completed) string {
 	var names []string
 	for _, f := range c.flags {
-		if f.takesValue {
+		if f.placeholder != "" {
 			names = append(names, f.names...)
 		}
 	}
@@ -306,7 +253,7 @@ func zshScript(commands []completed) string {
 }
 
 // zshFlags writes specifications for _arguments, one for each name.
-func zshFlags(b *strings.Builder, flags []completedFlag, indent string) {
+func zshFlags(b *strings.Builder, flags []flagDoc, indent string) {
 	explain := strings.NewReplacer("[", `\[`, "]", `\]`, ":", `\:`)
 	for _, f := range flags {
 		for _, name := range f.names {
@@ -317,16 +264,16 @@ func zshFlags(b *strings.Builder, flags []completedFlag, indent string) {
 			case len(f.names) > 1:
 				spec = "(" + strings.Join(f.names, " ") + ")" + name
 			}
-			if f.takesValue && strings.HasPrefix(name, "--") {
+			if f.placeholder != "" && strings.HasPrefix(name, "--") {
 				spec += "=" // --flag=value as well as --flag value
 			}
 			spec += "[" + explain.Replace(f.usage) + "]"
 			switch {
 			case f.choices != nil:
 				spec += ":value:(" + strings.Join(f.choices, " ") + ")"
-			case f.takesFile:
+			case f.file:
 				spec += ":file:_files"
-			case f.takesValue:
+			case f.placeholder != "":
 				spec += ":value: "
 			}
 			fmt.Fprintf(b, " \\\n%s%s", indent, quoteShell(spec))
@@ -358,7 +305,7 @@ func fishScript(commands []completed) string {
 }
 
 // fishFlag writes the names of an option and what follows it.
-func fishFlag(f completedFlag) string {
+func fishFlag(f flagDoc) string {
 	var s string
 	for _, name := range f.names {
 		if long, ok := strings.CutPrefix(name, "--"); ok {
@@ -370,9 +317,9 @@ func fishFlag(f completedFlag) string {
 	switch {
 	case f.choices != nil:
 		s += " -x -a '" + strings.Join(f.choices, " ") + "'"
-	case f.takesFile:
+	case f.file:
 		s += " -r -F"
-	case f.takesValue:
+	case f.placeholder != "":
 		s += " -x"
 	}
 	return s

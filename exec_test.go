@@ -65,6 +65,12 @@ func TestEverythingBehindTheIDBelongsToTheProcess(t *testing.T) {
 	}
 }
 
+func TestTwoHyphensMayDivideIDAndCommand(t *testing.T) {
+	if p := parseExec(t, &specs.Process{}, "web", "--", "ls", "-t"); !slices.Equal(p.Args, []string{"ls", "-t"}) {
+		t.Errorf("%q", p.Args)
+	}
+}
+
 func TestExecFlagsChangeACopy(t *testing.T) {
 	configured := &specs.Process{
 		Args: []string{"init"}, Env: append(make([]string, 0, 9), "A=1"), Cwd: "/", Terminal: true,

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 
@@ -29,9 +28,6 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "init" {
 		initproc.Run() // the container side; does not return
 	}
-	// The first collection would come at 16 MiB of heap instead of 4: no
-	// short-lived command gets there, and long ones do not grow beyond.
-	debug.SetGCPercent(400)
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }
 
@@ -131,6 +127,7 @@ func (a *app) root(args []string) *cli.Command {
 			root.Commands = append(root.Commands, a.finish(e))
 		}
 	}
+	cli.FlagStringer = helpLine
 	if len(root.Commands) == 0 {
 		for _, e := range a.commands() {
 			root.Commands = append(root.Commands, a.finish(e))
@@ -164,20 +161,6 @@ To start a new container from the bundle in the current directory:
     # hako run <container-id>
 
 See hako(8) and the manual page of each command, e.g. hako-run(8).`
-
-// globalFlags are the flags that stand before the command.
-func globalFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.BoolFlag{Name: "debug", Local: true, Usage: "log every step with the time that it took"},
-		&cli.StringFlag{Name: "log", Local: true, Usage: "append messages to `FILE` (default: standard error)", TakesFile: true},
-		&cli.StringFlag{Name: "log-format", Local: true, Value: "text", Usage: "`FORMAT` of log messages: text or json"},
-		&cli.StringFlag{Name: "root", Local: true, DefaultText: "/run/hako, or $XDG_RUNTIME_DIR/hako if not root", Usage: "`DIR` for the state of containers, which should be in a tmpfs", TakesFile: true},
-		&cli.StringFlag{Name: "criu", Local: true, Value: "criu", Hidden: true, Usage: "`PATH` of the criu binary; accepted for compatibility"},
-		&cli.BoolFlag{Name: "systemd-cgroup", Local: true, Usage: "let systemd manage the cgroup (not supported yet)"},
-		&cli.StringFlag{Name: "rootless", Local: true, Value: "auto", Usage: "`MODE` for cgroup permission errors: true (ignore them; not supported yet), false or auto"},
-		&cli.StringFlag{Name: "timeline", Local: true, Usage: "write the steps of the command to `FILE` as a Chrome trace, also if it fails", TakesFile: true},
-	}
-}
 
 // defaultRoot is where state is kept without --root.
 func defaultRoot() string {

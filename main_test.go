@@ -13,7 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-var update = flag.Bool("update", false, "rewrite the OPTIONS of manual pages and the completion scripts")
+var update = flag.Bool("update", false, "rewrite the OPTIONS of manual pages")
 
 // hako runs a command line in this process.
 func hako(args ...string) (stdout, stderr string, code int) {

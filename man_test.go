@@ -12,38 +12,16 @@ import (
 // roffOptions renders options as the section of a manual page.
 func roffOptions(flags []cli.Flag) string {
 	var b strings.Builder
-	for _, f := range flags {
-		doc := f.(interface {
-			cli.DocGenerationFlag
-			cli.VisibleFlag
-		})
-		if !doc.IsVisible() {
-			continue
+	for _, f := range visible(flags) {
+		d := describe(f)
+		b.WriteString(".TP\n\\fB" + strings.ReplaceAll(roff(strings.Join(d.names, ", ")), ", ", `\fR, \fB`) + `\fR`)
+		remarks := roff(d.remarks())
+		if d.placeholder != "" {
+			italic := `\fI` + roff(d.placeholder) + `\fR`
+			b.WriteString(" " + italic)
+			remarks = strings.Replace(remarks, roff(d.placeholder), italic, 1)
 		}
-		usage := doc.GetUsage()
-		placeholder := ""
-		if parts := strings.Split(usage, "`"); len(parts) == 3 {
-			placeholder = parts[1]
-			usage = roff(parts[0]) + `\fI` + roff(placeholder) + `\fR` + roff(parts[2])
-		} else {
-			usage = roff(usage)
-		}
-		b.WriteString(".TP\n")
-		for i, name := range f.Names() {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(`\fB` + roff(hyphens(name)) + `\fR`)
-			if placeholder != "" {
-				b.WriteString(` \fI` + roff(placeholder) + `\fR`)
-			}
-		}
-		if d := doc.GetDefaultText(); d != "" {
-			usage += " (default: " + roff(strings.Trim(d, `"`)) + ")"
-		} else if v := doc.GetValue(); doc.TakesValue() && v != "" {
-			usage += " (default: " + roff(v) + ")"
-		}
-		b.WriteString("\n" + usage + "\n")
+		b.WriteString("\n" + remarks + "\n")
 	}
 	return b.String()
 }
@@ -63,14 +41,8 @@ func replaceSection(page, heading, text string) (string, bool) {
 	return before + ".SH " + heading + "\n" + text + ".SH " + after, true
 }
 
-// helpFlag is what the parser adds to every command.
-func helpFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help"}
-}
-
 func TestManualPagesHaveEveryOption(t *testing.T) {
-	versionFlag := &cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}
-	pages := map[string][]cli.Flag{"hako": append(globalFlags(), versionFlag, helpFlag())}
+	pages := map[string][]cli.Flag{"hako": append(globalFlags(), versionFlag(), helpFlag())}
 	usage := map[string]string{"hako": new(app).root(nil).Usage}
 	for _, e := range new(app).commands() {
 		c := command(t, e.name)
