@@ -5,14 +5,24 @@
 // package v1 for legacy and hybrid hosts, package v2 for the unified one;
 // package devices holds the rules of device access for both. It knows the
 // path that plan chose, but neither config.json nor the container's state.
+//
+// A SIGKILL at any moment leaves at most empty directories at the container's
+// own path: nothing is recorded that [Open] could not find again from the
+// [Spec], so a later Remove cleans, and a Create elsewhere never notices.
 package cgroup
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hako-runtime/hako/libct/cgroup/tree"
+	"github.com/hako-runtime/hako/libct/cgroup/v1"
+	"github.com/hako-runtime/hako/libct/cgroup/v2"
 	"github.com/hako-runtime/hako/libct/host"
 )
 
@@ -75,23 +85,64 @@ type Group interface {
 
 // ErrNotEmpty is matched by the error of [Group.Create] if processes are in
 // the cgroup already.
-var ErrNotEmpty = errors.New("is not empty")
+var ErrNotEmpty = tree.ErrNotEmpty
 
 // Hierarchy is one mounted hierarchy.
-type Hierarchy struct {
-	Name       string   // folder below /sys/fs/cgroup: "cpu,cpuacct", "systemd", "unified"; "" for pure v2
-	FSType     string   // "cgroup" or "cgroup2"
-	Options    []string // mount options: "cpu","cpuacct" or "none","name=systemd"; none for cgroup2
-	Mountpoint string   // absolute
-	Links      []string // symbolic links to it beside it: "cpu", "cpuacct"
-}
+type Hierarchy = tree.Hierarchy
+
+// base is where every distribution mounts the hierarchies; cgroups(7).
+const base = "/sys/fs/cgroup"
 
 // Hierarchies lists what is mounted at or below /sys/fs/cgroup, by name.
+// Links hold where controllers are mounted together.
 func Hierarchies(mode host.CgroupMode) ([]Hierarchy, error) {
-	return nil, errors.ErrUnsupported
+	switch mode {
+	case host.CgroupV2:
+		return []Hierarchy{{FSType: "cgroup2", Mountpoint: base}}, nil
+	case host.CgroupV1, host.CgroupHybrid:
+		return v1.Hierarchies(base)
+	}
+	return nil, fmt.Errorf("cgroup mode %q: %w", mode, errors.ErrUnsupported)
 }
 
 // Open picks the driver for the layout of the host. It creates nothing.
 func Open(spec Spec, mode host.CgroupMode) (Group, error) {
-	return nil, errors.ErrUnsupported
+	if err := checkPath(spec.Path); err != nil {
+		return nil, err
+	}
+	switch mode {
+	case host.CgroupV2:
+		g := v2.New(base, spec.Path)
+		return &group{driver: g, spec: spec, applyDevices: func(fresh bool) error {
+			return attachDevices(g.Dir, spec.Devices, fresh)
+		}}, nil
+	case host.CgroupV1, host.CgroupHybrid:
+		hierarchies, err := v1.Hierarchies(base)
+		if err != nil {
+			return nil, err
+		}
+		g := v1.New(hierarchies, spec.Path)
+		return &group{driver: g, spec: spec, applyDevices: func(fresh bool) error {
+			return applyDevicesV1(g, spec.Devices, fresh)
+		}}, nil
+	}
+	return nil, fmt.Errorf("cgroup mode %q: %w", mode, errors.ErrUnsupported)
+}
+
+// checkPath holds what plan promises: a path that stays below the root.
+func checkPath(path string) error {
+	why := ""
+	switch {
+	case strings.IndexByte(path, 0) >= 0:
+		why = "contains NUL"
+	case !strings.HasPrefix(path, "/"):
+		why = "is not absolute"
+	case path == "/":
+		why = "is the root of the hierarchy"
+	case filepath.Clean(path) != path: // also "/..": Clean drops it
+		why = "is not clean"
+	default:
+		return nil
+	}
+	return fmt.Errorf("cgroup path %q %s: %w", path, why, unix.EINVAL)
 }

@@ -1,0 +1,114 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/libct/cgroup/devices"
+	"github.com/hako-runtime/hako/libct/cgroup/tree"
+	"github.com/hako-runtime/hako/libct/cgroup/v1"
+)
+
+// removeTimeout bounds the wait for killed processes to leave: one with much
+// memory needs a while to give it back.
+const removeTimeout = 5 * time.Second
+
+// driver is what a layout does by itself: [Group] without the parts that need
+// package devices.
+type driver interface {
+	Make() (undo func(), fresh bool, err error)
+	Dir() (*os.File, error)
+	Add(pid int) error
+	AddTo(unsafeSub string, pid int) error
+	Processes() ([]int, error)
+	Kill(sig unix.Signal) error
+	Freeze() error
+	Thaw() error
+	Frozen() (bool, error)
+	Remove(deadline time.Time) error
+	Paths() map[string]string
+	Exists() bool
+}
+
+// group joins a driver with the device rules.
+type group struct {
+	driver
+	spec         Spec
+	applyDevices func(fresh bool) error
+}
+
+// Create makes the cgroup, then restricts it while nobody is in it.
+func (g *group) Create() error {
+	undo, fresh, err := g.Make()
+	if err != nil {
+		return err
+	}
+	if len(g.spec.Devices) == 0 {
+		return nil
+	}
+	if err := g.applyDevices(fresh); err != nil {
+		undo()
+		return fmt.Errorf("cgroup %s: %w", g.spec.Path, err)
+	}
+	return nil
+}
+
+// Kill succeeds where there is nothing to kill any more.
+func (g *group) Kill(sig unix.Signal) error {
+	err := g.driver.Kill(sig)
+	if tree.IsGone(err) && !g.Exists() {
+		return nil
+	}
+	return err
+}
+
+// Remove removes the cgroup within a bounded time.
+func (g *group) Remove() error {
+	err := g.driver.Remove(time.Now().Add(removeTimeout))
+	if errors.Is(err, unix.EBUSY) {
+		if pids, listErr := g.Processes(); listErr == nil && len(pids) > 0 {
+			return fmt.Errorf("cgroup %s: %d processes are still in it, among them %d: %w", g.spec.Path, len(pids), pids[0], err)
+		}
+	}
+	return err
+}
+
+// attachDevices hands the rules to the kernel for a cgroup2 directory.
+func attachDevices(open func() (*os.File, error), rules []devices.Rule, fresh bool) error {
+	dir, err := open()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if fresh {
+		return devices.AttachNew(dir, rules)
+	}
+	return devices.Attach(dir, rules)
+}
+
+// applyDevicesV1 uses the devices controller, or the cgroup2 hierarchy of a
+// hybrid host that does not mount it.
+func applyDevicesV1(g *v1.Group, rules []devices.Rule, fresh bool) error {
+	dir := g.With("devices")
+	if dir == "" {
+		unified := g.Unified()
+		if unified == "" {
+			return fmt.Errorf("device rules: no devices hierarchy is mounted: %w", errors.ErrUnsupported)
+		}
+		return attachDevices(func() (*os.File, error) { return tree.Open(unified) }, rules, fresh)
+	}
+	commands, err := devices.V1(rules)
+	if err != nil {
+		return err
+	}
+	for _, c := range commands {
+		if err := tree.Write(dir, c.File, c.Line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
