@@ -14,8 +14,7 @@ import (
 const stageName = ".bundle-unpack"
 
 // stage is a bundle in the making. Nothing of it is visible in the bundle
-// before commit; after a kill only the stage's folder is left, and the next
-// unpack removes it.
+// before commit; what a kill leaves, the next unpack removes.
 type stage struct {
 	path      string // of the stage's folder
 	bundle    string
@@ -60,6 +59,9 @@ func (s *stage) open() (err error) {
 		s.lock = nil // what is there belongs to somebody else
 		return fmt.Errorf("another unpack is running: %w", os.NewSyscallError("flock", err))
 	}
+	if err := s.undoKilledCommit(); err != nil {
+		return err
+	}
 	for _, name := range []string{configName, rootfsName} {
 		if err := s.refuse(name); err != nil {
 			return err
@@ -69,6 +71,24 @@ func (s *stage) open() (err error) {
 		return err
 	}
 	return os.Mkdir(s.path, 0o700)
+}
+
+// undoKilledCommit takes a rootfs back that was moved by an unpack which was
+// killed before its config.json followed. No other way leads to a stage with
+// a config.json and without a rootfs.
+func (s *stage) undoKilledCommit() error {
+	if _, err := os.Lstat(filepath.Join(s.path, configName)); err != nil {
+		return nil
+	}
+	to := filepath.Join(s.path, rootfsName)
+	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	err := os.Rename(filepath.Join(s.bundle, rootfsName), to)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (s *stage) refuse(name string) error {
