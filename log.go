@@ -93,7 +93,7 @@ func (l *logger) record(level, msg string) {
 	if l.file != nil {
 		out = l.file
 	}
-	io.WriteString(out, line(time.Now(), level, msg)) // there is no other place to report a failing log
+	fmt.Fprint(out, line(time.Now(), level, msg)) // where could a failing log be reported?
 }
 
 // jsonRecord formats a record as engines expect it of runc.

@@ -76,7 +76,7 @@ func filterPS(w io.Writer, output string, pids []int) error {
 			return fmt.Errorf("ps(1) printed %q as a PID", fields[column])
 		}
 		if slices.Contains(pids, pid) {
-			io.WriteString(w, line)
+			fmt.Fprint(w, line)
 		}
 	}
 	return nil

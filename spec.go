@@ -48,7 +48,7 @@ func (a *app) spec(_ context.Context, c *cli.Command) error {
 func writeNew(file string, data []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("File %s exists. Remove it first", file) // runc's words
+		return fmt.Errorf("%s exists already; remove it first", file)
 	}
 	if err != nil {
 		return err
@@ -138,13 +138,13 @@ func makeRootless(s *specs.Spec, hostUID, hostGID uint32) {
 	s.Linux.Resources = nil
 	s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: hostUID, Size: 1}}
 	s.Linux.GIDMappings = []specs.LinuxIDMapping{{HostID: hostGID, Size: 1}}
-	var list []specs.LinuxNamespace
+	list := namespaces(specs.UserNamespace)
 	for _, n := range s.Linux.Namespaces {
 		if n.Type != specs.NetworkNamespace {
 			list = append(list, n)
 		}
 	}
-	s.Linux.Namespaces = append(list, specs.LinuxNamespace{Type: specs.UserNamespace})
+	s.Linux.Namespaces = list
 	for i, m := range s.Mounts {
 		switch m.Destination {
 		case "/sys": // sysfs shows the network namespace, which is not ours

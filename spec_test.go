@@ -70,7 +70,7 @@ func TestSpecDoesNotTouchAnExistingFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stderr, code := hako("spec", "-b", dir)
-	if code != 1 || stderr != "hako spec: File "+file+" exists. Remove it first\n" {
+	if code != 1 || stderr != "hako spec: "+file+" exists already; remove it first\n" {
 		t.Errorf("%d %q", code, stderr)
 	}
 	if data, _ := os.ReadFile(file); string(data) != "mine" {
@@ -95,7 +95,7 @@ func TestSpecNamespaces(t *testing.T) {
 		t.Errorf("cgroup v2: %v", got)
 	}
 	makeRootless(s, 1000, 100)
-	if got := types(s); !slices.Equal(got, []string{"pid", "ipc", "uts", "mount", "cgroup", "user"}) {
+	if got := types(s); !slices.Equal(got, []string{"user", "pid", "ipc", "uts", "mount", "cgroup"}) {
 		t.Errorf("rootless: %v", got)
 	}
 	if m := s.Linux.GIDMappings; len(m) != 1 || m[0].HostID != 100 || m[0].ContainerID != 0 || m[0].Size != 1 {
