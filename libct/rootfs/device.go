@@ -34,7 +34,7 @@ func MakeDevices(root *safepath.Root, devices []Device, sources map[int]*os.File
 	defer func() { closeIf(dir) }()
 	for i, d := range devices {
 		name, base := splitLast(d.UnsafePath)
-		if dir == nil || name != dirName {
+		if dir == nil || base == "" || name != dirName {
 			closeIf(dir)
 			var err error
 			if dir, base, err = root.MkParent(d.UnsafePath, 0o755); err != nil {

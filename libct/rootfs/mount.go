@@ -19,7 +19,8 @@ type Mounter struct {
 	Cgroups     []*os.File       // from OpenCgroupView; the caller closes them
 	Label       string           // SELinux context of new file systems; "" for none
 
-	late []*os.File // mounts that Freeze makes read-only
+	late []*os.File    // mounts that Freeze makes read-only
+	top  *unix.Statx_t // what the root is
 }
 
 // errMoved says that somebody who can write to the root, through a volume

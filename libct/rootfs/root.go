@@ -32,15 +32,12 @@ import (
 // the path cannot be reached from inside the user namespace.
 // Runs in the container, before the root is entered.
 func Attach(r Root, tree *os.File) (*safepath.Root, error) {
-	quiet := uintptr(unix.MS_PRIVATE)
-	if r.Propagation == 0 || r.Propagation&unix.MS_SLAVE != 0 {
-		quiet = unix.MS_SLAVE
-	}
-	if err := unix.Mount("", "/", "", quiet|unix.MS_REC, ""); err != nil {
+	old, ours := propagationOf(r.Propagation)
+	if err := unix.Mount("", "/", "", uintptr(old|unix.MS_REC), ""); err != nil {
 		return nil, fmt.Errorf("propagation of /: %w", os.NewSyscallError("mount", err))
 	}
 	// A tree opened on the host is still a peer of the host's mounts.
-	if err := setattr(int(tree.Fd()), Attr{}, uint64(quiet), true); err != nil {
+	if err := setattr(int(tree.Fd()), Attr{}, ours, true); err != nil {
 		return nil, fmt.Errorf("propagation of the root file system: %w", err)
 	}
 	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_SYMLINKS
@@ -55,6 +52,20 @@ func Attach(r Root, tree *os.File) (*safepath.Root, error) {
 		return nil, fmt.Errorf("attach the root file system: %w", os.NewSyscallError("move_mount", err))
 	}
 	return safepath.NewRoot(tree), nil
+}
+
+// propagationOf says what the old root and the new one are until the latter is
+// entered. The old one is a slave, if possible: private mounts would keep
+// busy what the host unmounts meanwhile. The new one is what was asked for,
+// short of shared; config-linux.md#rootfs-mount-propagation.
+func propagationOf(asked uint64) (old, ours uint64) {
+	switch {
+	case asked == 0 || asked&unix.MS_SLAVE != 0:
+		return unix.MS_SLAVE, unix.MS_SLAVE
+	case asked&unix.MS_SHARED != 0:
+		return unix.MS_SLAVE, unix.MS_PRIVATE
+	}
+	return unix.MS_PRIVATE, unix.MS_PRIVATE
 }
 
 // errno unwraps what package unix returns; 0 for nil.

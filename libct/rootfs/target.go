@@ -31,7 +31,11 @@ func (mt *Mounter) target(m Mount, dir bool, src *os.File) (target, error) {
 	if err != nil {
 		return t, err
 	}
-	if err := mt.inspect(&t, m, src); err != nil {
+	err = mt.inspect(&t, m, src)
+	if err == nil && dir != (t.mode&unix.S_IFMT == unix.S_IFDIR) {
+		err = &os.PathError{Op: "mount", Path: m.UnsafeDest, Err: unix.ENOTDIR}
+	}
+	if err != nil {
 		t.Close()
 		return target{}, err
 	}
@@ -108,11 +112,12 @@ func (mt *Mounter) inspect(t *target, m Mount, src *os.File) error {
 	if ordinary(m) && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return fmt.Errorf("file system %q must be mounted on ordinary directory", m.FSType)
 	}
-	root, err := statx(mt.Root.FD())
-	if err != nil {
-		return err
+	if mt.top == nil {
+		if mt.top, err = statx(mt.Root.FD()); err != nil {
+			return err
+		}
 	}
-	if st.Mnt_id == root.Mnt_id && st.Ino == root.Ino {
+	if st.Mnt_id == mt.top.Mnt_id && st.Ino == mt.top.Ino {
 		return errors.New("a mount would cover the root of the container")
 	}
 	return mt.guardProc(t, st, m, src)

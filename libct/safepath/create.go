@@ -2,6 +2,7 @@ package safepath
 
 import (
 	"os"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -51,6 +52,7 @@ func (r *Root) create(unsafePath string, dirMode, last uint32) (*os.File, error)
 	w.push(unsafePath)
 	fd, err := w.walk()
 	w.close()
+	runtime.KeepAlive(r)
 	if err != nil {
 		return nil, pathError("mkdir", unsafePath, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -100,6 +101,7 @@ func (p *Proc) Open(subpath string, flags int) (*os.File, error) {
 		return nil, pathError("open", name, unix.EXDEV)
 	}
 	fd, err := openat2(int(p.f.Fd()), subpath, flags, 0, resolveProc)
+	runtime.KeepAlive(p)
 	if err != nil {
 		return nil, pathError("open", name, err)
 	}

@@ -11,6 +11,7 @@ package safepath
 
 import (
 	"os"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +57,7 @@ func (r *Root) Open(unsafePath string, flags int, mode uint32) (*os.File, error)
 		return nil, pathError("open", unsafePath, err)
 	}
 	fd, err := openat2(r.FD(), unsafePath, flags, mode, resolveInRoot)
+	runtime.KeepAlive(r)
 	if err != nil {
 		return nil, pathError("open", unsafePath, err)
 	}
