@@ -113,9 +113,6 @@ func (c *composer) ioPriority() {
 // list is refused before anybody executes.
 func (c *composer) affinity() {
 	spec := c.process.ExecCPUAffinity
-	if spec == nil && c.container != nil && c.container.Configured != nil {
-		spec = c.container.Configured.ExecCPUAffinity
-	}
 	if spec == nil {
 		return
 	}

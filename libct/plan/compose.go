@@ -59,7 +59,6 @@ func New(spec *specs.Spec, facts host.Facts, o Options) (p *Plan, warnings []str
 			Bundle:      o.Bundle,
 			Annotations: spec.Annotations,
 			Setup:       &Setup{NewKeyring: !o.NoNewKeyring},
-			Configured:  spec.Process,
 		},
 	}
 	if c.linux == nil {
@@ -94,8 +93,10 @@ func checkOptions(o Options) error {
 
 func checkFDs(preserve, listen int) error {
 	const most = 1 << 16
-	if preserve < 0 || preserve > most || listen < 0 || listen > most {
-		return fmt.Errorf("preserved descriptors: %d is not a number from 0 to %d", max(preserve, listen), most)
+	for _, n := range [...]int{preserve, listen} {
+		if n < 0 || n > most {
+			return fmt.Errorf("preserved descriptors: %d is not a number from 0 to %d", n, most)
+		}
 	}
 	return nil
 }
@@ -173,7 +174,7 @@ func (c *composer) version() {
 	case parsed[0] != major:
 		c.refuse(quote(c.spec.Version)+" is not supported; "+specs.Version+" is", "ociVersion")
 	case parsed[1] > minor:
-		c.warn("ociVersion %s is newer than %s: properties it added are ignored", c.spec.Version, specs.Version)
+		c.warn("ociVersion %s is newer than %s: properties it added are ignored", quote(c.spec.Version), specs.Version)
 	}
 }
 

@@ -111,7 +111,7 @@ func explain(file string, data []byte, err error) error {
 		if kind.Field != "" {
 			where = kind.Field + ": "
 		}
-		return at(file, data, int(kind.Offset)-1, where+kind.Value+" where "+wanted(kind.Type.String())+" is expected")
+		return at(file, data, int(kind.Offset)-1, short(where)+short(kind.Value)+" where "+wanted(kind.Type.String())+" is expected")
 	}
 	return fmt.Errorf("%s: %w", file, err)
 }

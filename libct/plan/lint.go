@@ -54,7 +54,7 @@ func (l *linter) document() (offset int, problem string) {
 			key = false
 			top := &stack[len(stack)-1]
 			if addKey(&top.keys, &top.many, text) {
-				return start, "duplicate property " + strconv.Quote(string(text))
+				return start, "duplicate property " + quote(string(text))
 			}
 		}
 	}

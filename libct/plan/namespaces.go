@@ -14,20 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaceTypes are all the types; file is the name below /proc/PID/ns.
+// namespaceTypes are all the types.
 var namespaceTypes = [...]struct {
 	name specs.LinuxNamespaceType
 	flag uint64
-	file string
 }{
-	{specs.UserNamespace, unix.CLONE_NEWUSER, "user"},
-	{specs.MountNamespace, unix.CLONE_NEWNS, "mnt"},
-	{specs.PIDNamespace, unix.CLONE_NEWPID, "pid"},
-	{specs.NetworkNamespace, unix.CLONE_NEWNET, "net"},
-	{specs.IPCNamespace, unix.CLONE_NEWIPC, "ipc"},
-	{specs.UTSNamespace, unix.CLONE_NEWUTS, "uts"},
-	{specs.CgroupNamespace, unix.CLONE_NEWCGROUP, "cgroup"},
-	{specs.TimeNamespace, unix.CLONE_NEWTIME, "time"},
+	{specs.UserNamespace, unix.CLONE_NEWUSER},
+	{specs.MountNamespace, unix.CLONE_NEWNS},
+	{specs.PIDNamespace, unix.CLONE_NEWPID},
+	{specs.NetworkNamespace, unix.CLONE_NEWNET},
+	{specs.IPCNamespace, unix.CLONE_NEWIPC},
+	{specs.UTSNamespace, unix.CLONE_NEWUTS},
+	{specs.CgroupNamespace, unix.CLONE_NEWCGROUP},
+	{specs.TimeNamespace, unix.CLONE_NEWTIME},
 }
 
 // KnownNamespaces lists the types of namespace, sorted; for `features`.
@@ -182,6 +181,7 @@ func (c *composer) timeOffsets() {
 		offset := c.linux.TimeOffsets[clock]
 		if clock != "monotonic" && clock != "boottime" {
 			c.refuse("unknown clock; there are monotonic and boottime", "linux.timeOffsets[%s]", quote(clock))
+			continue
 		}
 		if offset.Nanosecs >= 1e9 {
 			c.refuse(strconv.FormatUint(uint64(offset.Nanosecs), 10)+" is a second or more", "linux.timeOffsets.%s.nanosecs", clock)

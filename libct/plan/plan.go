@@ -18,7 +18,6 @@ import (
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/spawn"
-	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Plan is what the kernel will be told for one container. It is sent to the
@@ -35,7 +34,6 @@ type Plan struct {
 	Hooks       hooks.Set         `json:"hooks"`
 	Setup       *Setup            `json:"setup,omitempty"` // nil when executing in a running container
 	Process     Process           `json:"process"`
-	Configured  *specs.Process    `json:"configured,omitempty"` // as in config.json: what exec starts from; init needs it not
 }
 
 // Setup is what the init stage does once, before the process can be started.

@@ -100,7 +100,7 @@ func (c *composer) refuse(problem, path string, args ...any) {
 		return
 	}
 	c.invalid = append(c.invalid, Violation{
-		File: c.file, Path: fmt.Sprintf(path, args...), Problem: problem, Section: c.section,
+		File: c.file, Path: short(fmt.Sprintf(path, args...)), Problem: short(problem), Section: c.section,
 	})
 }
 
@@ -116,10 +116,19 @@ func (c *composer) warn(format string, args ...any) {
 
 // quote is strconv.Quote, short of flooding.
 func quote(s string) string {
-	if len(s) > 200 {
-		return strconv.Quote(s[:200]) + "…"
+	if text := short(s); len(text) < len(s) {
+		return strconv.Quote(strings.TrimSuffix(text, "…")) + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// short cuts what a config can make as long as it likes.
+func short(s string) string {
+	const most = 200
+	if len(s) <= 2*most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 const (
