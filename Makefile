@@ -48,7 +48,7 @@ release: build cross ## dist/: a tarball for each of ARCHES, and SHA256SUMS
 	@.ci/release '$(VERSION)' $(ARCHES)
 
 ##@ Test
-GOTESTFLAGS ?= -count=1
+GOTESTFLAGS ?= -count=1 -timeout=5m
 PKG         ?= ./...
 BATS        ?= $(wildcard tests/*.bats)
 JOBS        ?= 1
