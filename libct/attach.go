@@ -7,14 +7,17 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"time"
 
 	"github.com/hako-runtime/hako/libct/console"
+	"github.com/hako-runtime/hako/libct/spawn"
 	"golang.org/x/sys/unix"
 )
 
 // Run creates the container, starts it, and unless detached attends to it
 // until it exits, deletes it and returns its exit code, 128+n for signal n.
 func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
+	spawn.QuietMonitor()
 	c := &creation{r: r, id: id, o: o.CreateOptions}
 	var term *terminal
 	if !o.Detach && o.ConsoleSocket == "" {
@@ -39,11 +42,15 @@ func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
 	if o.Detach {
 		return 0, nil
 	}
-	code, err := attend(ct.record.Pid, term)
+	var code int
+	err = r.Timeline.Step("attend", func() (err error) {
+		code, err = attend(ct.record.Pid, term)
+		return err
+	})
 	if o.Keep {
 		return code, err
 	}
-	return code, errors.Join(err, r.Delete(id, true))
+	return code, errors.Join(err, r.Timeline.Step("delete", func() error { return r.Delete(id, true) }))
 }
 
 // terminal is the user's end of a foreground process's terminal.
@@ -118,10 +125,7 @@ func attend(pid int, t *terminal) (code int, err error) {
 			return 0, err
 		}
 	}
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals)
-	defer signal.Stop(signals)
-	go forward(signals, pid, t)
+	go forward(pid, t)
 	for {
 		var status unix.WaitStatus
 		got, err := unix.Wait4(-1, &status, unix.WALL, nil)
@@ -161,19 +165,44 @@ func (t *terminal) drain() {
 	}
 }
 
-// forward sends what hako is told to the process. SIGCHLD is ours, and SIGURG
-// is the Go runtime's.
-func forward(signals <-chan os.Signal, pid int, t *terminal) {
-	for s := range signals {
-		switch s {
-		case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
-		case unix.SIGWINCH:
-			if t != nil {
-				t.resize()
-			}
-		default:
-			_ = unix.Kill(pid, s.(unix.Signal)) // it may be gone already
+// settling is how long a container lives before hako forwards every signal.
+// Asking the Go runtime for a signal costs four context switches, for all of
+// them a millisecond: as long as a short container lives.
+const settling = 100 * time.Millisecond
+
+// forward sends what hako is told to the process: at once the signals that
+// people and service managers send, soon all. It does not return.
+func forward(pid int, t *terminal) {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+	if t != nil {
+		signal.Notify(signals, unix.SIGWINCH)
+		t.resize() // it may have changed since
+	}
+	settled := time.After(settling)
+	for {
+		select {
+		case <-settled:
+			signal.Notify(signals)
+		case s := <-signals:
+			forwardOne(s.(unix.Signal), pid, t)
 		}
+	}
+}
+
+// forwardOne knows what is not for the process: SIGCHLD tells of our child,
+// SIGURG is the Go runtime's, SIGPIPE our own output's.
+func forwardOne(s unix.Signal, pid int, t *terminal) {
+	switch s {
+	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
+	case unix.SIGWINCH:
+		if t != nil {
+			t.resize()
+			return
+		}
+		_ = unix.Kill(pid, s)
+	default:
+		_ = unix.Kill(pid, s) // it may be gone already
 	}
 }
 

@@ -15,6 +15,8 @@ type cloneArgs struct {
 	stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
+const initTimerSlackNS = 20_000_000
+
 type joinArg struct{ fd, flags uintptr }
 
 // childArgs is all that the raw child reads.
@@ -99,7 +101,27 @@ func runtimeAfterFork()
 //go:linkname runtimeAfterForkInChild syscall.runtime_AfterForkInChild
 func runtimeAfterForkInChild()
 
-// clone forks; the child never returns from it.
+// rawClone3 is clone3(2): the child's pid, 0 in the child, or minus an errno.
+// It may be called with CLONE_VM, which is why it is not a syscall.RawSyscall:
+// the child must not disturb the frames that the parent returns through.
+//
+//go:noescape
+func rawClone3(args *cloneArgs, size uintptr) (result uintptr)
+
+// clone starts the child and returns its pid.
+func clone(a *childArgs) (pid int, errno syscall.Errno) {
+	syscall.ForkLock.Lock()
+	result := fork(a)
+	runtimeAfterFork()
+	syscall.ForkLock.Unlock()
+	if result > ^uintptr(4095) {
+		return 0, syscall.Errno(-result)
+	}
+	return int(result), 0
+}
+
+// fork returns in the parent only. As the child may share its memory, the
+// parent must leave this frame at once and the child must never leave it.
 //
 // Between BeforeFork and execve only system calls and no-split functions are
 // possible: no allocation, no stack growth, no locks. Everything the child
@@ -107,18 +129,16 @@ func runtimeAfterForkInChild()
 //
 //go:noinline
 //go:norace
-func clone(a *childArgs) (pid int, errno syscall.Errno) {
-	syscall.ForkLock.Lock()
+//go:nocheckptr
+func fork(a *childArgs) (result uintptr) {
 	runtimeBeforeFork()
-	r, _, e := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&a.first)), unsafe.Sizeof(a.first), 0)
-	if e != 0 || r != 0 {
-		runtimeAfterFork()
-		syscall.ForkLock.Unlock()
-		return int(r), e
+	result = rawClone3(&a.first, unsafe.Sizeof(a.first))
+	if result != 0 {
+		return result
 	}
 	runtimeAfterForkInChild()
 	child(a)
-	return 0, 0 // not reached
+	return 0 // not reached
 }
 
 // child runs in the new process.
@@ -154,6 +174,10 @@ func child(a *childArgs) {
 	if _, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(a.wireTo+1), ^uintptr(0)>>33, unix.CLOSE_RANGE_CLOEXEC); e != 0 {
 		fail(a, stepWire, 1, e, 0)
 	}
+	// The Go runtime's monitor thread wakes up every 20 µs while the init stage
+	// works, for nothing; threads inherit this slack from their creator.
+	// Init gives it back before it executes the program. PR_SET_TIMERSLACK(2const).
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, initTimerSlackNS, 0, 0, 0, 0)
 	_, _, e := syscall.RawSyscall6(unix.SYS_EXECVEAT, a.exeFD, uintptr(unsafe.Pointer(a.empty)),
 		uintptr(unsafe.Pointer(&a.argv[0])), uintptr(unsafe.Pointer(&a.envv[0])), unix.AT_EMPTY_PATH, 0)
 	fail(a, stepExec, 0, e, 0)
