@@ -3,6 +3,7 @@ package rootfs
 import (
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -45,13 +46,11 @@ func TestCgroupView(t *testing.T) {
 			if os.Geteuid() != 0 {
 				t.Skip("needs root: cgroups")
 			}
-			var hs []CgroupHierarchy
 			if os.Getenv(insideEnv) == "" {
-				hs = cgroupDirs(t)
+				cgroupDirs(t) // removes them in the end
 			}
 			attr := &syscall.SysProcAttr{Cloneflags: newAll}
 			inside(t, attr, nil, func(t *testing.T) { cgroupBody(t, c.namespaced) })
-			_ = hs
 		})
 	}
 }
@@ -63,6 +62,7 @@ func cgroupBody(t *testing.T, namespaced bool) {
 		defer func() { _ = os.WriteFile(h.Path+"/../cgroup.procs", []byte("0"), 0) }()
 	}
 	if namespaced {
+		runtime.LockOSThread() // a cgroup namespace belongs to a thread
 		must(t, unix.Unshare(unix.CLONE_NEWCGROUP))
 	}
 	b := newBox(t)

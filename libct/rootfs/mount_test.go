@@ -370,6 +370,22 @@ func TestExchangedMountPoint(t *testing.T) {
 	})
 }
 
+func TestMountThatEndsElsewhereIsAnError(t *testing.T) {
+	unshared(t, func(t *testing.T) {
+		b := newBox(t, "vol/a/x/")
+		row := tmpfsRow("/vol/a/x")
+		found, err := b.mt.target(row, true, nil)
+		must(t, err)
+		tree, err := b.mt.create(row, found, false)
+		must(t, err)
+		must(t, os.Rename(b.path("/vol/a"), b.path("/vol/c")))
+		plant(t, b.dir, "vol/a/x/")
+		if err := b.mt.finish(tree, found, row); !errors.Is(err, errMoved) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestUserNamespaceFlow(t *testing.T) {
 	maps := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 100000, Size: 65536}}
 	attr := &syscall.SysProcAttr{Cloneflags: newAll | unix.CLONE_NEWUSER, UidMappings: maps, GidMappings: maps, Credential: &syscall.Credential{NoSetGroups: true}}

@@ -121,7 +121,12 @@ func (w *walker) walk() (int, error) {
 	if w.lastMode&unix.S_IFMT == unix.S_IFREG {
 		return -1, unix.EISDIR // the path ended in ".." or a link did
 	}
-	return openat2(w.cwd(), ".", unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+	if n := len(w.dirs); n > 0 { // the caller's from here on
+		fd := w.dirs[n-1]
+		w.dirs = w.dirs[:n-1]
+		return fd, nil
+	}
+	return openat2(w.root, ".", unix.O_PATH|unix.O_DIRECTORY, 0, 0)
 }
 
 // dir enters the directory name, makes it, or expands the symlink name.
