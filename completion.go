@@ -28,7 +28,6 @@ func (a *app) completionCommand() *cli.Command {
 
 // completion runs completion.
 func (a *app) completion(_ context.Context, c *cli.Command) error {
-	a.log.command = c.Name
 	if c.Args().Len() != 1 {
 		return errors.New("one shell is needed: bash, zsh or fish")
 	}

@@ -24,7 +24,7 @@ is implemented, whether or not this machine offers it.`,
 
 // features runs features.
 func (a *app) features(_ context.Context, c *cli.Command) error {
-	if err := a.noArgs(c); err != nil {
+	if err := noArgs(c); err != nil {
 		return err
 	}
 	enc := json.NewEncoder(a.stdout)

@@ -43,7 +43,7 @@ func checkFormat(format string) error {
 
 // list runs list.
 func (a *app) list(_ context.Context, c *cli.Command) error {
-	if err := a.noArgs(c); err != nil {
+	if err := noArgs(c); err != nil {
 		return err
 	}
 	if err := checkFormat(c.String("format")); err != nil {

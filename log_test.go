@@ -67,7 +67,7 @@ func TestJSONWithoutFileTakesThePlaceOfTheLine(t *testing.T) {
 
 func TestUnusableLogFile(t *testing.T) {
 	_, stderr, code := hako("--log", "/nonexistent/log", "list")
-	if code != 1 || stderr != "hako: --log: open /nonexistent/log: no such file or directory\n" {
+	if code != 1 || stderr != "hako list: --log: open /nonexistent/log: no such file or directory\n" {
 		t.Errorf("%d %q", code, stderr)
 	}
 }

@@ -62,14 +62,14 @@ const exitUnknown = 3
 
 // failureCode is 255 for exec, because 1 could be the process's own.
 func (a *app) failureCode(err error) int {
-	var coder cli.ExitCoder // exitUnknown, ours or of "hako help foo"
+	var coder cli.ExitCoder
 	switch {
 	case a.log.command == "exec":
 		return 255
-	case errors.As(err, &coder):
+	case a.log.command == "" && errors.As(err, &coder): // noCommand's or that of "hako help foo"
 		return coder.ExitCode()
 	}
-	return 1
+	return 1 // also if err wraps the exit status of a hook
 }
 
 // entry is one row of the command table.
@@ -172,6 +172,9 @@ func defaultRoot() string {
 
 // before runs when the command line has been understood, before the action.
 func (a *app) before(ctx context.Context, root *cli.Command) (context.Context, error) {
+	if c := root.Command(root.Args().First()); c != nil && c.Name != "help" {
+		a.log.command = c.Name
+	}
 	return ctx, a.configure(root)
 }
 
@@ -236,7 +239,6 @@ func (a *app) usageError(_ context.Context, c *cli.Command, err error, isSubcomm
 // more arguments (-1: any number). It returns the ID, which from here on
 // appears in messages.
 func (a *app) container(c *cli.Command, extra int) (id string, err error) {
-	a.log.command = c.Name
 	n := c.Args().Len()
 	if n == 0 {
 		return "", fmt.Errorf("container ID is missing; see hako %s --help", c.Name)
@@ -259,8 +261,7 @@ func (a *app) load(c *cli.Command, extra int) (*libct.Container, error) {
 }
 
 // noArgs checks that the command was given no arguments.
-func (a *app) noArgs(c *cli.Command) error {
-	a.log.command = c.Name
+func noArgs(c *cli.Command) error {
 	if c.Args().Present() {
 		return fmt.Errorf("unexpected argument %q; see hako %s --help", c.Args().First(), c.Name)
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,9 +77,10 @@ func TestBadCommandLinesGiveOneLine(t *testing.T) {
 		{[]string{"list", "-f", "xml"}, `hako list: --format "xml": must be table or json`, 1},
 		{[]string{"list", "x"}, `hako list: unexpected argument "x"; see hako list --help`, 1},
 		{[]string{"create", "--preserve-fds", "-1", "a"}, `hako create: invalid value "-1" for flag -preserve-fds: must not be negative; see hako create --help`, 1},
-		{[]string{"--log-format", "xml", "list"}, `hako: --log-format "xml": must be text or json`, 1},
-		{[]string{"--rootless", "true", "create", "a"}, "hako: --rootless: not supported yet (issue: rootless)", 1},
-		{[]string{"--rootless", "maybe", "create", "a"}, `hako: --rootless "maybe": must be true, false or auto`, 1},
+		{[]string{"--log-format", "xml", "list"}, `hako list: --log-format "xml": must be text or json`, 1},
+		{[]string{"--log-format", "xml", "exec", "a", "sh"}, `hako exec: --log-format "xml": must be text or json`, 255},
+		{[]string{"--rootless", "true", "create", "a"}, "hako create: --rootless: not supported yet (issue: rootless)", 1},
+		{[]string{"--rootless", "maybe", "create", "a"}, `hako create: --rootless "maybe": must be true, false or auto`, 1},
 		{[]string{"--systemd-cgroup", "create", "a"}, "hako create a: --systemd-cgroup: not supported yet (issue: systemd)", 1},
 		{[]string{"--systemd-cgroup", "run", "a"}, "hako run a: --systemd-cgroup: not supported yet (issue: systemd)", 1},
 		{[]string{"update", "a", "--memory", "-1"}, "hako update: not supported yet (issue: resources)", 1},
@@ -119,6 +122,16 @@ func TestIDsMayLookLikeCommands(t *testing.T) {
 		_, stderr, _ := hako("--root", t.TempDir(), "state", id)
 		if !strings.HasPrefix(stderr, "hako state "+id+": ") {
 			t.Errorf("state %s: %q", id, stderr)
+		}
+	}
+}
+
+func TestOnlyExecAndUnknownCommandsHaveTheirOwnExitCodes(t *testing.T) {
+	hook := exec.Command("sh", "-c", "exit 7").Run() // an error with an exit code, as of a hook
+	for command, want := range map[string]int{"run": 1, "ps": 1, "exec": 255} {
+		a := &app{log: logger{command: command}}
+		if got := a.failureCode(fmt.Errorf("hook: %w", hook)); got != want {
+			t.Errorf("%s: %d, want %d", command, got, want)
 		}
 	}
 }

@@ -30,7 +30,7 @@ called rootfs, with few capabilities. An existing config.json is not touched.`,
 
 // spec runs spec.
 func (a *app) spec(_ context.Context, c *cli.Command) error {
-	if err := a.noArgs(c); err != nil {
+	if err := noArgs(c); err != nil {
 		return err
 	}
 	s := defaultSpec(cgroup2Only())
