@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/hako-runtime/hako/libct/plan"
@@ -48,7 +47,6 @@ func Run() {
 	// Before anything else: execve made us dumpable again.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	runtime.LockOSThread()
-	debug.SetGCPercent(-1)
 	s, err := receive()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hako init:", err)

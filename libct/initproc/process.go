@@ -283,6 +283,10 @@ func (s *stage) execute() error {
 	if err := proc.ResetSignals(); err != nil {
 		return err
 	}
+	// Back to the default, which spawn's prctl left alone.
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl PR_SET_TIMERSLACK", err)
+	}
 	err := syscall.Exec(s.program, p.Args, s.env)
 	return fmt.Errorf("exec %s: %w", s.program, err)
 }
