@@ -131,19 +131,19 @@ func (s *stage) commit() error {
 // error to report.
 func (s *stage) moveBack(names []string) {
 	for _, name := range names {
-		os.Rename(filepath.Join(s.bundle, name), filepath.Join(s.path, name))
+		_ = os.Rename(filepath.Join(s.bundle, name), filepath.Join(s.path, name))
 	}
-	os.Chmod(s.bundle, s.mode.Perm())
+	_ = os.Chmod(s.bundle, s.mode.Perm())
 }
 
 // abandon removes what is not committed. Best effort, as the caller has an
 // error to report, or nothing is left to do.
 func (s *stage) abandon() {
 	if s.lock != nil {
-		os.RemoveAll(s.path)
+		_ = os.RemoveAll(s.path)
 		defer s.lock.Close()
 	}
 	if s.made && !s.committed {
-		os.Remove(s.bundle) // fails if somebody else put something there
+		_ = os.Remove(s.bundle) // fails if somebody else put something there
 	}
 }

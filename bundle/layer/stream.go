@@ -71,7 +71,7 @@ func decompress(blob io.Reader, mediaType string) (plain io.Reader, closePlain f
 		if err != nil {
 			return nil, nil, fmt.Errorf("gzip: %w", err)
 		}
-		return named{"gzip", r}, func() { r.Close() }, nil
+		return named{"gzip", r}, func() { _ = r.Close() }, nil
 	case v1.MediaTypeImageLayerZstd, foreignZstd:
 		// Concurrency 1: no goroutine reads the blob behind our back.
 		r, err := zstd.NewReader(blob, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
@@ -91,7 +91,7 @@ type named struct {
 
 func (n named) Read(p []byte) (int, error) {
 	count, err := n.reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%s: %w", n.name, err)
 	}
 	return count, err
