@@ -16,8 +16,9 @@ const programName = "hako_devices"
 
 // Attach makes the kernel enforce the rules in the cgroup2 directory dir and
 // all below, in addition to what holds above. It replaces what an earlier
-// Attach left there, without a moment in between in which neither holds; no
-// rules means to detach that. The program goes when the directory is removed.
+// Attach left there, without a moment in between in which neither holds; rules
+// that allow everything only detach that. The program goes when the directory
+// is removed.
 //
 // The error matches fs.ErrPermission where bpf(2) is not permitted: that needs
 // CAP_SYS_ADMIN, or CAP_BPF and CAP_NET_ADMIN, in the first user namespace.
@@ -33,7 +34,7 @@ func Attach(dir *os.File, rules []Rule) error {
 		}
 	}()
 	replaced := 0
-	if len(rules) > 0 {
+	if !allowEverything(rules) {
 		old := -1
 		if len(olds) > 0 {
 			old, replaced = olds[0], 1
@@ -53,10 +54,23 @@ func Attach(dir *os.File, rules []Rule) error {
 // AttachNew is [Attach] to a directory that has just been made: it saves
 // looking for programs to replace.
 func AttachNew(dir *os.File, rules []Rule) error {
-	if len(rules) == 0 {
+	if allowEverything(rules) {
 		return nil
 	}
 	return attach(dir, rules, -1)
+}
+
+// allowEverything tells whether no device is left that the rules deny.
+func allowEverything(rules []Rule) bool {
+	for i := len(rules) - 1; i >= 0; i-- {
+		if !rules[i].Allow {
+			return false
+		}
+		if rules[i].final() {
+			return true
+		}
+	}
+	return len(rules) == 0
 }
 
 func attach(dir *os.File, rules []Rule, replaceFD int) error {
@@ -64,11 +78,17 @@ func attach(dir *os.File, rules []Rule, replaceFD int) error {
 	if err != nil {
 		return err
 	}
-	prog, err := load(insns)
+	prog, err := loadNamed(insns, programName)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(prog)
+	return attachProgram(dir, prog, replaceFD)
+}
+
+// attachProgram adds prog, or puts it in the place of replaceFD if that is
+// not negative.
+func attachProgram(dir *os.File, prog, replaceFD int) error {
 	attr := struct {
 		targetFD, progFD, attachType, flags, replaceFD uint32
 	}{
@@ -79,7 +99,7 @@ func attach(dir *os.File, rules []Rule, replaceFD int) error {
 		attr.flags |= unix.BPF_F_REPLACE
 		attr.replaceFD = uint32(replaceFD)
 	}
-	_, err = bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	_, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return explain("BPF_PROG_ATTACH", err)
 }
 
@@ -105,8 +125,8 @@ type loadAttr struct {
 	name        [16]byte
 }
 
-// load loads the program and returns its descriptor, close-on-exec.
-func load(insns []insn) (int, error) {
+// loadNamed loads a program and returns its descriptor, close-on-exec.
+func loadNamed(insns []insn, name string) (int, error) {
 	license := []byte("Apache-2.0\x00") // no helper is called that asks for another one
 	var pin runtime.Pinner
 	defer pin.Unpin()
@@ -118,7 +138,7 @@ func load(insns []insn) (int, error) {
 		insns:     uint64(uintptr(unsafe.Pointer(&insns[0]))),
 		license:   uint64(uintptr(unsafe.Pointer(&license[0]))),
 	}
-	copy(attr.name[:], programName)
+	copy(attr.name[:], name)
 	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(attr), unsafe.Sizeof(*attr))
 	if err == nil || errors.Is(err, unix.EPERM) {
 		return fd, explain("BPF_PROG_LOAD", err)

@@ -16,35 +16,49 @@ type insn struct {
 	imm  int32
 }
 
-// The instructions used. All comparisons are of 32 bits (BPF_JMP32): a major
-// number above 2³¹ would be sign-extended otherwise.
+// The instructions used.
 const (
 	opLoadWord  = 0x61 // BPF_LDX | BPF_MEM | BPF_W
+	opLoadImm   = 0x18 // BPF_LD | BPF_IMM | BPF_DW, of two slots
 	opAnd       = 0x54 // BPF_ALU | BPF_AND | BPF_K
-	opShift     = 0x74 // BPF_ALU | BPF_RSH | BPF_K
+	opShiftR    = 0x74 // BPF_ALU | BPF_RSH | BPF_K
+	opShiftL    = 0x67 // BPF_ALU64 | BPF_LSH | BPF_K
+	opOr        = 0x4f // BPF_ALU64 | BPF_OR | BPF_X
+	opXor       = 0xaf // BPF_ALU64 | BPF_XOR | BPF_X
 	opMove      = 0xb4 // BPF_ALU | BPF_MOV | BPF_K
-	opMoveReg   = 0xbc // BPF_ALU | BPF_MOV | BPF_X
+	opMoveReg   = 0xbf // BPF_ALU64 | BPF_MOV | BPF_X
 	opJump      = 0x05 // BPF_JMP | BPF_JA
-	opJumpEq    = 0x16 // BPF_JMP32 | BPF_JEQ | BPF_K
-	opJumpNe    = 0x56 // BPF_JMP32 | BPF_JNE | BPF_K
-	opJumpIfAny = 0x46 // BPF_JMP32 | BPF_JSET | BPF_K
+	opJumpEq    = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
+	opJumpNe    = 0x55 // BPF_JMP | BPF_JNE | BPF_K
+	opJumpIfAny = 0x45 // BPF_JMP | BPF_JSET | BPF_K
 	opExit      = 0x95 // BPF_JMP | BPF_EXIT
 )
 
 // The registers used: r1 points to struct bpf_cgroup_dev_ctx, r0 is the answer.
+// The keys make most rules one comparison; each branch costs the verifier, and
+// thereby every start, some four microseconds.
 const (
-	rResult = 0
-	rCtx    = 1
-	rType   = 2
-	rAccess = 3 // what no rule has decided yet
-	rMajor  = 4
-	rMinor  = 5
+	rResult   = 0
+	rCtx      = 1
+	rType     = 2
+	rAccess   = 3 // what no rule has decided yet
+	rMajorKey = 4 // type << 12 | major
+	rKey      = 5 // type << 32 | major << 20 | minor
+	rMinor    = 6
+	rScratch  = 7
+)
+
+// The kernel's device numbers: MKDEV in include/linux/kdev_t.h. A rule for a
+// number beyond them matches no device.
+const (
+	minorBits = 20
+	majorBits = 12
 )
 
 const allAccess = unix.BPF_DEVCG_ACC_READ | unix.BPF_DEVCG_ACC_WRITE | unix.BPF_DEVCG_ACC_MKNOD
 
 // maxRules keeps the longest jump of a program within its 16 bits.
-const maxRules = 4096
+const maxRules = 2048
 
 // program builds the filter: the rules from the last to the first, each
 // deciding the access bits it names; what remains undecided is denied.
@@ -60,13 +74,7 @@ func compile(rules []Rule) ([]insn, error) {
 		return nil, fmt.Errorf("%d device rules: at most %d are possible: %w", len(rules), maxRules, unix.E2BIG)
 	}
 	p := &program{}
-	// struct bpf_cgroup_dev_ctx { __u32 access_type /* access << 16 | type */, major, minor; }
-	p.add(opLoadWord, rType, rCtx, 0, 0)
-	p.add(opMoveReg, rAccess, rType, 0, 0)
-	p.add(opShift, rAccess, 0, 0, 16)
-	p.add(opAnd, rType, 0, 0, 0xffff)
-	p.add(opLoadWord, rMajor, rCtx, 4, 0)
-	p.add(opLoadWord, rMinor, rCtx, 8, 0)
+	p.begin()
 	for i := len(rules) - 1; i >= 0; i-- {
 		if err := rules[i].check(); err != nil {
 			return nil, fmt.Errorf("device rule %d: %w", i, err)
@@ -84,25 +92,75 @@ func (r Rule) final() bool {
 	return r.Type == 'a' && r.Major < 0 && r.Minor < 0 && r.access() == allAccess
 }
 
+// begin loads the registers from
+// struct bpf_cgroup_dev_ctx { __u32 access_type /* access << 16 | type */, major, minor; }.
+func (p *program) begin() {
+	p.add(opLoadWord, rType, rCtx, 0, 0)
+	p.add(opMoveReg, rAccess, rType, 0, 0)
+	p.add(opShiftR, rAccess, 0, 0, 16)
+	p.add(opAnd, rType, 0, 0, 0xffff)
+	p.add(opLoadWord, rScratch, rCtx, 4, 0)
+	p.add(opMoveReg, rMajorKey, rType, 0, 0)
+	p.add(opShiftL, rMajorKey, 0, 0, majorBits)
+	p.add(opOr, rMajorKey, rScratch, 0, 0)
+	p.add(opLoadWord, rMinor, rCtx, 8, 0)
+	p.add(opMoveReg, rKey, rMajorKey, 0, 0)
+	p.add(opShiftL, rKey, 0, 0, minorBits)
+	p.add(opOr, rKey, rMinor, 0, 0)
+}
+
 func (p *program) rule(r Rule) {
+	switch {
+	case r.access() == 0 || r.Major >= 1<<majorBits || r.Minor >= 1<<minorBits:
+	case r.Type == 'a' && (r.Major >= 0 || r.Minor >= 0):
+		r.Type = 'b'
+		p.rule(r)
+		r.Type = 'c'
+		p.rule(r)
+	default:
+		skip := p.match(r)
+		p.decide(r)
+		p.land(skip)
+	}
+}
+
+// match adds the comparisons and returns their jumps to the next rule.
+func (p *program) match(r Rule) (skip []int) {
+	kind := uint64(unix.BPF_DEVCG_DEV_BLOCK)
+	if r.Type == 'c' {
+		kind = unix.BPF_DEVCG_DEV_CHAR
+	}
+	switch {
+	case r.Type == 'a':
+	case r.Major >= 0 && r.Minor >= 0:
+		skip = append(skip, p.unless(rKey, (kind<<majorBits|uint64(r.Major))<<minorBits|uint64(r.Minor)))
+	case r.Major >= 0:
+		skip = append(skip, p.unless(rMajorKey, kind<<majorBits|uint64(r.Major)))
+	case r.Minor >= 0:
+		skip = append(skip, p.unless(rType, kind), p.unless(rMinor, uint64(r.Minor)))
+	default:
+		skip = append(skip, p.unless(rType, kind))
+	}
+	return skip
+}
+
+// unless jumps if the register does not hold value. It compares a scratch
+// register: what the verifier learns of a register that later rules read, it
+// follows through all of them, and a long list would exceed its patience.
+func (p *program) unless(reg uint8, value uint64) int {
+	if value <= math.MaxInt32 {
+		p.add(opMove, rScratch, 0, 0, int32(value))
+	} else {
+		p.add(opLoadImm, rScratch, 0, 0, int32(uint32(value)))
+		p.add(0, 0, 0, 0, int32(value>>32))
+	}
+	p.add(opXor, rScratch, reg, 0, 0)
+	return p.add(opJumpNe, rScratch, 0, 0, 0)
+}
+
+// decide adds what happens to a device that the rule matches.
+func (p *program) decide(r Rule) {
 	access := r.access()
-	if access == 0 {
-		return
-	}
-	var skip []int // jumps to the next rule
-	if r.Type != 'a' {
-		kind := int32(unix.BPF_DEVCG_DEV_BLOCK)
-		if r.Type == 'c' {
-			kind = unix.BPF_DEVCG_DEV_CHAR
-		}
-		skip = append(skip, p.add(opJumpNe, rType, 0, 0, kind))
-	}
-	if r.Major >= 0 {
-		skip = append(skip, p.add(opJumpNe, rMajor, 0, 0, int32(uint32(r.Major))))
-	}
-	if r.Minor >= 0 {
-		skip = append(skip, p.add(opJumpNe, rMinor, 0, 0, int32(uint32(r.Minor))))
-	}
 	switch {
 	case access == allAccess && r.Allow:
 		p.allow = append(p.allow, p.add(opJump, 0, 0, 0, 0))
@@ -114,7 +172,6 @@ func (p *program) rule(r Rule) {
 	default:
 		p.deny = append(p.deny, p.add(opJumpIfAny, rAccess, 0, 0, access))
 	}
-	p.land(skip)
 }
 
 // finish adds the two answers, first the one for what no rule has decided.
