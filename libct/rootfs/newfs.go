@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,15 +19,11 @@ func (mt *Mounter) newFS(src *os.File, m Mount) error {
 	}
 	defer t.Close()
 	late := staysWritable(m)
-	tree, err := mt.create(m, t, late)
+	tree, err := mt.place(m, t, late)
 	if m.FSType == "sysfs" && src != nil && errors.Is(err, unix.EPERM) {
 		return mt.hostSysfs(src, t, m)
 	}
 	if err != nil {
-		return err
-	}
-	if err := mt.fill(tree, t, m); err != nil {
-		tree.Close()
 		return err
 	}
 	if late {
@@ -33,6 +31,28 @@ func (mt *Mounter) newFS(src *os.File, m Mount) error {
 		return nil
 	}
 	return tree.Close()
+}
+
+// place makes m's file system and attaches it to t; late leaves out
+// "read-only".
+func (mt *Mounter) place(m Mount, t target, late bool) (*os.File, error) {
+	create, finish := mt.create, mt.fill
+	if slices.ContainsFunc(m.Data, tooLong) {
+		create, finish = mt.createAttached, propagate
+	}
+	tree, err := create(m, t, late)
+	if err != nil {
+		return nil, err
+	}
+	if err := finish(tree, t, m); err != nil {
+		tree.Close()
+		return nil, err
+	}
+	return tree, nil
+}
+
+func propagate(tree *os.File, _ target, m Mount) error {
+	return setPropagation(int(tree.Fd()), m.Propagation)
 }
 
 // fill completes a new file system and attaches it.
@@ -71,21 +91,92 @@ func (mt *Mounter) hostSysfs(src *os.File, t target, m Mount) error {
 
 // create makes a detached instance of m's file system.
 func (mt *Mounter) create(m Mount, t target, late bool) (*os.File, error) {
-	attrs := m.Attr.Set&^m.RecAttr.Clear | m.RecAttr.Set
-	flags := m.SuperFlags
+	flags, attrs := newFlags(m, late)
+	return makeFS(m.FSType, m.Source, mt.options(m, t), flags, attrs)
+}
+
+// newFlags are the MS_* flags of the instance and the MOUNT_ATTR_* flags of
+// its mount.
+func newFlags(m Mount, late bool) (flags, attrs uint64) {
+	attrs = m.Attr.Set&^m.RecAttr.Clear | m.RecAttr.Set
+	flags = m.SuperFlags
 	if late {
 		attrs &^= unix.MOUNT_ATTR_RDONLY
 		flags &^= unix.MS_RDONLY
 	}
+	if m.FSType == "sysfs" || m.FSType == "mqueue" {
+		// One instance serves the whole network or ipc namespace, which other
+		// containers may share: read-only is this mount, not the instance.
+		flags &^= unix.MS_RDONLY
+	}
+	return flags, attrs
+}
+
+// options completes the options of the row.
+func (mt *Mounter) options(m Mount, t target) []string {
 	options := m.Data
 	if m.FSType == "tmpfs" && !t.made && !hasOption(options, "mode") {
 		// A tmpfs is 1777 by itself; people expect /run to stay what it is.
 		options = append([]string{fmt.Sprintf("mode=%o", t.mode&0o7777)}, options...)
 	}
 	if mt.Label != "" && takesContext(m.FSType) && !hasOption(options, "context") {
-		options = append(options[:len(options):len(options)], "context="+mt.Label)
+		options = append(options[:len(options):len(options)], `context="`+mt.Label+`"`)
 	}
-	return makeFS(m.FSType, m.Source, options, flags, attrs)
+	return options
+}
+
+// tooLong says that fsconfig(2) does not take the option, as happens to the
+// paths of an overlay.
+func tooLong(option string) bool {
+	_, value, _ := strings.Cut(option, "=")
+	return len(value) > maxValue
+}
+
+// createAttached is create by mount(2), which takes longer options but
+// attaches at once. The target is still a descriptor, reached through procfs.
+func (mt *Mounter) createAttached(m Mount, t target, late bool) (*os.File, error) {
+	flags, attrs := newFlags(m, late)
+	name := "/proc/self/fd/" + strconv.Itoa(t.fd())
+	data := strings.Join(mt.options(m, t), ",")
+	err := unix.Mount(m.Source, name, m.FSType, uintptr(flags|mountFlags(attrs)), data)
+	if err != nil {
+		return nil, os.NewSyscallError("mount", err)
+	}
+	f, err := mt.Root.Open(m.UnsafeDest, openFlags(m), 0)
+	if err != nil {
+		return nil, err
+	}
+	before, err := statx(t.fd())
+	if err == nil {
+		var now *unix.Statx_t
+		if now, err = statx(int(f.Fd())); err == nil && now.Mnt_id == before.Mnt_id {
+			err = errMoved
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// mountFlags translates MOUNT_ATTR_* to MS_* flags.
+func mountFlags(attrs uint64) (flags uint64) {
+	for _, f := range [...]struct{ attr, ms uint64 }{
+		{unix.MOUNT_ATTR_RDONLY, unix.MS_RDONLY},
+		{unix.MOUNT_ATTR_NOSUID, unix.MS_NOSUID},
+		{unix.MOUNT_ATTR_NODEV, unix.MS_NODEV},
+		{unix.MOUNT_ATTR_NOEXEC, unix.MS_NOEXEC},
+		{unix.MOUNT_ATTR_NOATIME, unix.MS_NOATIME},
+		{unix.MOUNT_ATTR_STRICTATIME, unix.MS_STRICTATIME},
+		{unix.MOUNT_ATTR_NODIRATIME, unix.MS_NODIRATIME},
+		{unix.MOUNT_ATTR_NOSYMFOLLOW, unix.MS_NOSYMFOLLOW},
+	} {
+		if attrs&f.attr != 0 {
+			flags |= f.ms
+		}
+	}
+	return flags
 }
 
 // takesContext says that the SELinux context is given as a mount option; the
@@ -187,7 +278,7 @@ const maxValue = 255
 // setOption sets one "key" or "key=value".
 func setOption(fsfd int, option string) error {
 	key, value, hasValue := strings.Cut(option, "=")
-	if len(value) > maxValue {
+	if tooLong(option) {
 		return fmt.Errorf("option %s: longer than %d bytes: %w", key, maxValue, unix.E2BIG)
 	}
 	if strings.HasSuffix(key, "context") { // quoted for mount(8), whose options end at a comma

@@ -128,6 +128,9 @@ func (mt *Mounter) inspect(t *target, m Mount, src *os.File) error {
 func (mt *Mounter) guardProc(t *target, st *unix.Statx_t, m Mount, src *os.File) error {
 	dest := clean(m.UnsafeDest)
 	named := dest == "/proc" || strings.HasPrefix(dest, "/proc/")
+	if !named && st.Dev_major != 0 {
+		return nil // procfs has no block device
+	}
 	there, err := onProc(t.fd())
 	if err != nil {
 		return err
