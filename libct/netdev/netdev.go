@@ -46,7 +46,8 @@ func LoopbackUp() error {
 // A name that exists in the container is an error. On an error the devices
 // moved before are brought back as they were, as far as the kernel lets us.
 // They are not brought back when the container ends: that is the kernel's,
-// network_namespaces(7). Runs on the host, with CAP_NET_ADMIN on both sides.
+// network_namespaces(7). Errors begin with the device's name, not with the
+// config's key. Runs on the host, with CAP_NET_ADMIN on both sides.
 // See runtime-spec config-linux.md#network-devices.
 func Move(devs []Device, netns *os.File) error {
 	if len(devs) == 0 {
@@ -54,7 +55,7 @@ func Move(devs []Device, netns *os.File) error {
 	}
 	m, err := openMover(netns)
 	if err != nil {
-		return fmt.Errorf("linux.netDevices: %w", err)
+		return err
 	}
 	defer m.close()
 	var moved []movedDevice
@@ -64,7 +65,7 @@ func Move(devs []Device, netns *os.File) error {
 			moved = append(moved, one)
 			continue
 		}
-		err = fmt.Errorf("linux.netDevices: %s: %w", dev.Host, err)
+		err = fmt.Errorf("%s: %w", dev.Host, err)
 		for i := len(moved) - 1; i >= 0; i-- {
 			if backErr := m.moveBack(moved[i]); backErr != nil {
 				err = fmt.Errorf("%w; %s was left in the container: %w", err, moved[i].host.name, backErr)

@@ -185,7 +185,7 @@ func childExists() error {
 		return err
 	}
 	err = Move([]Device{{"veth0", "lo"}}, w.netns)
-	if !errors.Is(err, unix.EEXIST) || err.Error() != "linux.netDevices: veth0: lo exists in the container: file exists" {
+	if !errors.Is(err, unix.EEXIST) || err.Error() != "veth0: lo exists in the container: file exists" {
 		return fmt.Errorf("got %v", err)
 	}
 	out, err := w.host("addr show veth0")
@@ -202,11 +202,11 @@ func childAbsent() error {
 		want string
 		is   error
 	}{
-		{Device{"nope", "nope"}, "linux.netDevices: nope: ", unix.ENODEV},
-		{Device{"veth0", "a/b"}, `linux.netDevices: veth0: name "a/b": `, unix.EINVAL},
-		{Device{"veth0", ""}, `linux.netDevices: veth0: name "": `, unix.EINVAL},
-		{Device{"veth0", "sixteen-bytes-xx"}, `linux.netDevices: veth0: name "sixteen-bytes-xx": `, unix.EINVAL},
-		{Device{"veth0", "%d%d"}, `linux.netDevices: veth0: name "%d%d": `, unix.EINVAL},
+		{Device{"nope", "nope"}, "nope: ", unix.ENODEV},
+		{Device{"veth0", "a/b"}, `veth0: name "a/b": `, unix.EINVAL},
+		{Device{"veth0", ""}, `veth0: name "": `, unix.EINVAL},
+		{Device{"veth0", "sixteen-bytes-xx"}, `veth0: name "sixteen-bytes-xx": `, unix.EINVAL},
+		{Device{"veth0", "%d%d"}, `veth0: name "%d%d": `, unix.EINVAL},
 	} {
 		err := Move([]Device{tt.dev}, w.netns)
 		if !errors.Is(err, tt.is) || !strings.HasPrefix(err.Error(), tt.want) {
@@ -230,7 +230,7 @@ func childRollback() error {
 		return err
 	}
 	err = Move([]Device{{"veth0", "eth0"}, {"down0", "eth%d"}, {"nope", "eth2"}}, w.netns)
-	if !errors.Is(err, unix.ENODEV) || err.Error() != "linux.netDevices: nope: no such device" {
+	if !errors.Is(err, unix.ENODEV) || err.Error() != "nope: no such device" {
 		return fmt.Errorf("got %v", err)
 	}
 	out, err := w.host("addr show veth0")
@@ -277,7 +277,7 @@ func childImmovable() error {
 		return err
 	}
 	err = Move([]Device{{"lo", "lo1"}}, w.netns)
-	if !errors.Is(err, unix.EINVAL) || !strings.HasPrefix(err.Error(), "linux.netDevices: lo: move: ") {
+	if !errors.Is(err, unix.EINVAL) || !strings.HasPrefix(err.Error(), "lo: move: ") {
 		return fmt.Errorf("got %v", err)
 	}
 	return nil

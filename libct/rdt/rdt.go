@@ -3,7 +3,8 @@
 // Documentation/filesystems/resctrl.rst.
 //
 // Runs on the host. What a schema line means is the kernel's business; the
-// package only compares lines.
+// package only compares lines. Errors do not begin with "linux.intelRdt": the
+// caller says what it was doing.
 package rdt
 
 import (
@@ -34,7 +35,7 @@ func (fs FS) dir() string {
 // folder in any case, only the mount has a tasks file.
 func (fs FS) Available() error {
 	if _, err := os.Stat(filepath.Join(fs.dir(), "tasks")); err != nil {
-		return fmt.Errorf("linux.intelRdt: resctrl is not mounted at %s: %w", fs.dir(), err)
+		return fmt.Errorf("resctrl is not mounted at %s: %w", fs.dir(), err)
 	}
 	return nil
 }
@@ -73,7 +74,7 @@ func (fs FS) Create(g Group) (err error) {
 func (fs FS) createClass(g Group) (made bool, err error) {
 	if g.Explicit && len(g.Schemata) == 0 {
 		if _, err := os.Stat(fs.class(g)); err != nil {
-			return false, fmt.Errorf("linux.intelRdt: closID %s must exist if no schemata are given: %w", g.ClosID, err)
+			return false, fmt.Errorf("closID %s must exist if no schemata are given: %w", g.ClosID, err)
 		}
 		return false, nil
 	}
@@ -150,14 +151,14 @@ func (fs FS) monitor(g Group) string {
 // default class, which nobody owns.
 func (g Group) validate() error {
 	if !(g.ClosID == "/" && g.Explicit) && (!isName(g.ClosID) || isReserved(g.ClosID)) {
-		return fmt.Errorf("linux.intelRdt: closID %q: not the name of a group", g.ClosID)
+		return fmt.Errorf("closID %q: not the name of a group", g.ClosID)
 	}
 	if g.Monitoring && !isName(g.ID) {
-		return fmt.Errorf("linux.intelRdt: id %q: not the name of a monitoring group", g.ID)
+		return fmt.Errorf("id %q: not the name of a monitoring group", g.ID)
 	}
 	for _, line := range g.Schemata {
 		if strings.Contains(line, "\n") {
-			return fmt.Errorf("linux.intelRdt: schemata %q: more than one line", line)
+			return fmt.Errorf("schemata %q: more than one line", line)
 		}
 	}
 	return nil
@@ -176,7 +177,7 @@ func isReserved(s string) bool {
 // explain adds what the kernel says about the last operation; the errno is
 // mostly EINVAL.
 func (fs FS) explain(what string, err error) error {
-	err = fmt.Errorf("linux.intelRdt: %s: %w", what, err)
+	err = fmt.Errorf("%s: %w", what, err)
 	status, readErr := os.ReadFile(filepath.Join(fs.dir(), "info", "last_cmd_status"))
 	text := strings.TrimSpace(string(status))
 	if readErr != nil || text == "" || text == "ok" {

@@ -46,7 +46,7 @@ func read(t *testing.T, path string) string {
 func TestWithoutResctrlTheErrorSaysWhere(t *testing.T) {
 	f := FS{Dir: filepath.Join(t.TempDir(), "resctrl")}
 	err := f.Available()
-	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "linux.intelRdt: resctrl is not mounted at "+f.Dir+": ") {
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "resctrl is not mounted at "+f.Dir+": ") {
 		t.Errorf("got %v", err)
 	}
 	if err := f.Create(Group{ClosID: "c1", ID: "c1"}); !errors.Is(err, fs.ErrNotExist) {
@@ -218,7 +218,7 @@ func TestNamesStayInTheirFolder(t *testing.T) {
 		{ClosID: "a", ID: "../b", Monitoring: true}, {ClosID: "a", ID: "", Monitoring: true},
 		{ClosID: "a", Schemata: []string{"L3:0=1\nMB:0=10"}},
 	} {
-		if err := f.Create(g); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "linux.intelRdt: ") {
+		if err := f.Create(g); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Create(%+v) = %v", g, err)
 		}
 		if f.Add(g, 1) == nil || f.Remove(g) == nil {

@@ -13,7 +13,7 @@ import (
 func (fs FS) compare(g Group) error {
 	data, err := os.ReadFile(filepath.Join(fs.class(g), "schemata"))
 	if err != nil {
-		return fmt.Errorf("linux.intelRdt: closID %s: %w", g.ClosID, err)
+		return fmt.Errorf("closID %s: %w", g.ClosID, err)
 	}
 	have := map[string]map[string]string{}
 	for line := range strings.SplitSeq(string(data), "\n") {
@@ -24,11 +24,11 @@ func (fs FS) compare(g Group) error {
 	for _, line := range g.Schemata {
 		resource, want, ok := parseLine(line)
 		if !ok {
-			return fmt.Errorf("linux.intelRdt: schemata %q: want RESOURCE:ID=VALUE;…", line)
+			return fmt.Errorf("schemata %q: want RESOURCE:ID=VALUE;…", line)
 		}
 		for id, value := range want {
 			if !sameValue(fs.rounded(resource, value), have[resource][id]) {
-				return fmt.Errorf("linux.intelRdt: closID %s exists with other schemata: %s:%s=%s, want %s",
+				return fmt.Errorf("closID %s exists with other schemata: %s:%s=%s, want %s",
 					g.ClosID, resource, id, have[resource][id], value)
 			}
 		}
