@@ -41,7 +41,10 @@ type Group interface {
 	// The caller closes it.
 	Dir() (*os.File, error)
 
-	// Add moves a process into the cgroup, in every hierarchy.
+	// Add moves a process into the cgroup, in every hierarchy. On v2 the error
+	// matches EBUSY, as cloning into Dir does, if the container has made
+	// cgroups below and enabled controllers for them: its processes are in
+	// those then, and AddTo reaches them.
 	Add(pid int) error
 
 	// AddTo moves a process into a cgroup beneath this one, which must exist.
@@ -85,7 +88,7 @@ type Group interface {
 
 // ErrNotEmpty is matched by the error of [Group.Create] if processes are in
 // the cgroup already.
-var ErrNotEmpty = tree.ErrNotEmpty
+const ErrNotEmpty = tree.ErrNotEmpty
 
 // Hierarchy is one mounted hierarchy.
 type Hierarchy = tree.Hierarchy

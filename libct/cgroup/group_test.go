@@ -394,7 +394,8 @@ func TestAddToStaysBeneath(t *testing.T) {
 		if pids, err := outside.Processes(); len(pids) > 0 || err != nil {
 			t.Error(pids, err)
 		}
-		for sub, want := range map[string]string{"/sub/sub": "/own/sub/sub", "sub": "/own/sub", ".": "/own", "": "/own"} {
+		for _, c := range [][2]string{{"/sub/sub", "/own/sub/sub"}, {"sub", "/own/sub"}, {".", "/own"}, {"", "/own"}} {
+			sub, want := c[0], c[1]
 			if err := g.AddTo(sub, cmd.Process.Pid); err != nil {
 				t.Errorf("%q: %v", sub, err)
 			}

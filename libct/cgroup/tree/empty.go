@@ -1,12 +1,14 @@
 package tree
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
+
+// constError is an error that costs nothing at start-up.
+type constError string
+
+func (e constError) Error() string { return string(e) }
 
 // ErrNotEmpty is matched by [NotEmptyError].
-var ErrNotEmpty = errors.New("cgroup is not empty")
+const ErrNotEmpty constError = "cgroup is not empty"
 
 // NotEmptyError says that a cgroup cannot be taken over.
 type NotEmptyError struct {

@@ -102,11 +102,16 @@ func (g *Group) Kill(sig unix.Signal) error {
 	if !tree.IsGone(err) || !tree.Exists(g.dir) {
 		return ignoreGone(err)
 	}
-	// before Linux 5.14: frozen processes cannot fork, and SIGKILL reaches them.
+	return g.killFrozen()
+}
+
+// killFrozen is for kernels before Linux 5.14, which have no cgroup.kill:
+// what is frozen cannot fork, and SIGKILL reaches it.
+func (g *Group) killFrozen() error {
 	if err := tree.Freeze(g.dir); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return ignoreGone(err)
 	}
-	return errors.Join(tree.Signal(sig, g.dir), ignoreGone(tree.Thaw(g.dir)))
+	return errors.Join(tree.Signal(unix.SIGKILL, g.dir), ignoreGone(tree.Thaw(g.dir)))
 }
 
 // Freeze stops all processes.
