@@ -18,7 +18,7 @@ func (mt *Mounter) cgroup(m Mount) error {
 	if err != nil {
 		return err
 	}
-	defer t.Close()
+	defer t.close()
 	if h := mt.View.Hierarchies[0]; h.Name == "" {
 		tree, err := mt.hierarchy(0, m)
 		if err != nil {

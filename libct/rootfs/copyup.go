@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"errors"
 	"os"
 	"strings"
 
@@ -67,8 +68,8 @@ func copyEntry(src, dst *os.File, name string, depth int) error {
 		err = unix.Mknodat(to, name, st.Mode, int(st.Rdev))
 	}
 	if err != nil {
-		if _, ok := err.(*os.PathError); ok {
-			return err
+		if pe := new(os.PathError); errors.As(err, &pe) {
+			return err // of something below
 		}
 		return &os.PathError{Op: "copy", Path: name, Err: err}
 	}

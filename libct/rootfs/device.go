@@ -100,7 +100,8 @@ func isNode(st *unix.Stat_t, d Device) bool {
 	if st.Mode&unix.S_IFMT != kind {
 		return false
 	}
-	return kind == unix.S_IFIFO || uint64(st.Rdev) == unix.Mkdev(d.Major, d.Minor)
+	rdev := uint64(st.Rdev) //nolint:unconvert // uint32 on mips
+	return kind == unix.S_IFIFO || rdev == unix.Mkdev(d.Major, d.Minor)
 }
 
 // settle gives a new node its owner, and its mode where a default ACL

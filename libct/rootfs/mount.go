@@ -94,7 +94,7 @@ func (mt *Mounter) bind(src *os.File, m Mount) error {
 	if err != nil {
 		return err
 	}
-	defer t.Close()
+	defer t.close()
 	if err := mt.prepare(src, m.Attr, m.RecAttr); err != nil {
 		return err
 	}

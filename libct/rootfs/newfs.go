@@ -17,7 +17,7 @@ func (mt *Mounter) newFS(src *os.File, m Mount) error {
 	if err != nil {
 		return err
 	}
-	defer t.Close()
+	defer t.close()
 	late := staysWritable(m)
 	tree, err := mt.place(m, t, late)
 	if m.FSType == "sysfs" && src != nil && errors.Is(err, unix.EPERM) {

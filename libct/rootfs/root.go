@@ -14,6 +14,7 @@ package rootfs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -41,14 +42,11 @@ func Attach(r Root, tree *os.File) (*safepath.Root, error) {
 		return nil, fmt.Errorf("propagation of the root file system: %w", err)
 	}
 	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_SYMLINKS
-	err := unix.ENOENT
-	if r.HostPath != "" {
-		err = errno(unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, r.HostPath, flags))
+	err := unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, r.HostPath, flags)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		err = unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, "/", flags)
 	}
-	if err == unix.EACCES || err == unix.ENOENT || err == unix.ENOTDIR {
-		err = errno(unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, "/", flags))
-	}
-	if err != 0 {
+	if err != nil {
 		return nil, fmt.Errorf("attach the root file system: %w", os.NewSyscallError("move_mount", err))
 	}
 	return safepath.NewRoot(tree), nil
@@ -66,18 +64,6 @@ func propagationOf(asked uint64) (old, ours uint64) {
 		return unix.MS_SLAVE, unix.MS_PRIVATE
 	}
 	return unix.MS_PRIVATE, unix.MS_PRIVATE
-}
-
-// errno unwraps what package unix returns; 0 for nil.
-func errno(err error) unix.Errno {
-	if err == nil {
-		return 0
-	}
-	e, ok := err.(unix.Errno)
-	if !ok {
-		return unix.EIO
-	}
-	return e
 }
 
 // EnterRoot makes root the root directory of the process and leaves nothing

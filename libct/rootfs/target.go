@@ -20,8 +20,7 @@ type target struct {
 
 func (t target) fd() int { return int(t.f.Fd()) }
 
-// Close closes the descriptor.
-func (t target) Close() error { return t.f.Close() }
+func (t target) close() { t.f.Close() }
 
 // target resolves the mount point of m, makes it if it is missing (a
 // directory or an empty file), and refuses places where a mount would fool
@@ -36,7 +35,7 @@ func (mt *Mounter) target(m Mount, dir bool, src *os.File) (target, error) {
 		err = &os.PathError{Op: "mount", Path: m.UnsafeDest, Err: unix.ENOTDIR}
 	}
 	if err != nil {
-		t.Close()
+		t.close()
 		return target{}, err
 	}
 	return t, nil

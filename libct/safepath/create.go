@@ -1,6 +1,7 @@
 package safepath
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"strings"
@@ -17,7 +18,7 @@ const maxLinks = 40
 // Objects that exist are left alone; ENOTDIR if one is not a directory.
 func (r *Root) MkdirAll(unsafePath string, mode uint32) (*os.File, error) {
 	f, err := r.Open(unsafePath, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err == nil || !isErrno(err, unix.ENOENT) {
+	if err == nil || !errors.Is(err, unix.ENOENT) {
 		return f, err
 	}
 	return r.create(unsafePath, mode, unix.S_IFDIR|mode)
@@ -29,7 +30,7 @@ func (r *Root) MkdirAll(unsafePath string, mode uint32) (*os.File, error) {
 // opened for reading or writing. Symlinks are followed as in MkdirAll.
 func (r *Root) CreateFile(unsafePath string, mode uint32) (*os.File, error) {
 	f, err := r.Open(unsafePath, unix.O_PATH, 0)
-	if err == nil || !isErrno(err, unix.ENOENT) {
+	if err == nil || !errors.Is(err, unix.ENOENT) {
 		return f, err
 	}
 	return r.create(unsafePath, 0o755, unix.S_IFREG|mode)
@@ -133,18 +134,17 @@ func (w *walker) walk() (int, error) {
 func (w *walker) dir(name string) error {
 	for range maxRetries {
 		fd, err := openat2(w.cwd(), name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0, unix.RESOLVE_NO_SYMLINKS)
-		switch err {
-		case nil:
+		if err == nil {
 			w.dirs = append(w.dirs, fd)
 			return nil
-		case unix.ENOTDIR, unix.ELOOP:
+		}
+		if err == unix.ENOTDIR || err == unix.ELOOP {
 			return w.expand(name)
-		case unix.ENOENT:
+		}
+		if err == unix.ENOENT {
 			err = unix.Mkdirat(w.cwd(), name, w.dirMode)
-			if err != nil && err != unix.EEXIST {
-				return err
-			}
-		default:
+		}
+		if err != nil && err != unix.EEXIST {
 			return err
 		}
 	}
@@ -192,10 +192,4 @@ func (w *walker) expand(name string) error {
 	}
 	w.push(target)
 	return nil
-}
-
-// isErrno reports whether the *os.PathError err carries errno.
-func isErrno(err error, errno unix.Errno) bool {
-	pe, ok := err.(*os.PathError)
-	return ok && pe.Err == errno
 }
