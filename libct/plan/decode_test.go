@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a cut", "{\n\t\"root\": {", "config.json:2:10: unexpected end of JSON input"},
 		{"a missing comma", "{\n  \"a\": 1\n  \"b\": 2}", "config.json:3:3: invalid character '\"' after object key:value pair"},
 		{"trailing data", "{}\n{}", "config.json:2:1: invalid character '{' after top-level value"},
+		{"a number that is not JSON", `{"x":01}`, "config.json:1:7: invalid character '1'"},
+		{"a line break in a string", "{\"ociVersion\":\"a\nb\"}", "invalid character '\\n' in string literal"},
+		{"an escape that is not JSON", `{"x":"\u00zz"}`, "invalid character 'z'"},
 		{"a wrong type", "{\"process\":\n{\"user\": {\"uid\": \"x\"}}}", "config.json:2:20: process.user.uid: string where a number (uint32) is expected"},
 		{"a negative id", `{"process":{"user":{"uid":-1}}}`, "process.user.uid: number -1 where a number (uint32) is expected"},
 		{"a large id", `{"process":{"user":{"uid":4294967296}}}`, "number 4294967296 where a number (uint32) is expected"},
@@ -139,13 +143,44 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Add([]byte(`{"a":"\u0000"}`))
+	for _, small := range []string{
+		`{"a":"\u0000"}`, `{"process":{"user":{"uid":1},"args":[],"env":null}}`, `{"linux":{"devices":[{"major":-1,"fileMode":7}]}}`,
+		`{"annotations":{"a":"b"},"mounts":[{"options":["\ud83d\ude00"]},null]}`, `{"linux":{"resources":{"cpu":{"shares":18446744073709551615}}}}`,
+	} {
+		f.Add([]byte(small))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, err := Decode(data)
+		spec, err := Decode(data)
+		if err == nil {
+			sameAsEncodingJSON(t, data, spec)
+		}
 		if err != nil && (len(err.Error()) > 4096 || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("error of %d bytes: %.200q", len(err.Error()), err)
 		}
 	})
+}
+
+// sameAsEncodingJSON compares the readers. On what was read and written again,
+// because for encoding/json the case of a property's name does not count.
+func sameAsEncodingJSON(t *testing.T, data []byte, spec *specs.Spec) {
+	if !json.Valid(data) {
+		t.Error("accepted what is not JSON")
+	}
+	data, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := new(specs.Spec)
+	if err := json.Unmarshal(data, theirs); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(again, theirs) {
+		t.Errorf("got  %+v\nwant %+v", again, theirs)
+	}
 }
 
 // FuzzNew puts one foreign value in the place of another in a config: bytes

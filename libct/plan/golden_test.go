@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -67,7 +68,24 @@ func TestPlanOfConfig(t *testing.T) {
 				t.Fatal(err)
 			}
 			compare(t, name, p, warnings)
+			survives(t, p)
 		})
+	}
+}
+
+// survives: a plan is the same after it was sent or saved.
+func survives(t *testing.T, p *Plan) {
+	t.Helper()
+	data, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := new(Plan)
+	if err := json.Unmarshal(data, again); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(p, again) {
+		t.Errorf("sent %+v\nread %+v", p, again)
 	}
 }
 
@@ -100,14 +118,10 @@ func TestPlanOfExec(t *testing.T) {
 // compare is with testdata/NAME.plan.json, which -update writes.
 func compare(t *testing.T, name string, p *Plan, warnings []string) {
 	t.Helper()
-	got, err := json.MarshalIndent(struct {
+	got := canonical(t, struct {
 		Warnings []string `json:"warnings,omitempty"`
 		Plan     *Plan    `json:"plan"`
-	}{warnings, p}, "", "\t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
+	}{warnings, p})
 	file := filepath.Join("testdata", name+".plan.json")
 	if *update {
 		if err := os.WriteFile(file, got, 0o644); err != nil {
@@ -122,6 +136,25 @@ func compare(t *testing.T, name string, p *Plan, warnings []string) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("differs from %s; look at the change made by -update.\n%s", file, firstDifference(got, want))
 	}
+}
+
+// canonical sorts the properties, so that only values count.
+func canonical(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values any
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	if err := decoder.Decode(&values); err != nil {
+		t.Fatal(err)
+	}
+	if data, err = json.MarshalIndent(values, "", "\t"); err != nil {
+		t.Fatal(err)
+	}
+	return append(data, '\n')
 }
 
 func firstDifference(got, want []byte) string {
