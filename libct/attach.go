@@ -83,6 +83,11 @@ func (t *terminal) connect() (err error) {
 	if t.master, err = console.Receive(t.socket); err != nil {
 		return err
 	}
+	// As runc does for a terminal that it copies itself: the user's own adds
+	// the carriage returns.
+	if err := console.ClearONLCR(t.master); err != nil {
+		return err
+	}
 	t.resize()
 	if t.undo, err = console.MakeRaw(t.tty); err != nil {
 		return err

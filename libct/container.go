@@ -16,6 +16,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+//go:generate go tool easyjson -no_std_marshalers -output_filename zrecord.go container.go
+
 // Errors a caller may match. Their texts are what engines grep for.
 var (
 	ErrNotExist   = errors.New("container does not exist")
@@ -100,6 +102,8 @@ type Container struct {
 
 // record is what the state folder remembers. Whether the process lives,
 // waits or is frozen is asked of the kernel, never remembered.
+//
+//easyjson:json
 type record struct {
 	Version   int             `json:"version"`
 	ID        string          `json:"id"`

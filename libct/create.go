@@ -329,11 +329,12 @@ func (c *creation) openCgroupView() error {
 
 func (c *creation) clone() error {
 	c.launch.r, c.launch.plan = c.r, c.plan
-	state, err := json.Marshal(c.hookState(specs.StateCreating, 0))
-	if err != nil {
-		return err
+	if len(c.plan.Hooks.CreateContainer)+len(c.plan.Hooks.StartContainer) > 0 {
+		var err error
+		if c.launch.state, err = json.Marshal(c.hookState(specs.StateCreating, 0)); err != nil {
+			return err
+		}
 	}
-	c.launch.state = state
 	c.keyring = c.plan.Setup.NewKeyring
 	c.launch.hooks = c.runtimeHooks
 	return c.spawn()

@@ -11,6 +11,7 @@ import (
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/spawn"
 	"github.com/hako-runtime/hako/libct/wire"
+	"github.com/mailru/easyjson"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,7 +89,7 @@ func checkInherited(n int) error {
 
 // serve sends the plan and answers init until it is ready.
 func (l *launch) serve() error {
-	boot := plan.Boot{Plan: l.plan, Files: l.roles, State: l.state, Keyring: l.keyring, Record: l.r.Timeline != nil}
+	boot := &plan.Boot{Plan: l.plan, Files: l.roles, State: l.state, Keyring: l.keyring, Record: l.r.Timeline != nil}
 	err := l.conn.Send(wire.Plan, boot, l.files...)
 	wire.CloseAll(l.files)
 	l.files = nil
@@ -113,7 +114,7 @@ func (l *launch) serve() error {
 		case wire.Ready:
 			return nil
 		case wire.Fail:
-			return failure(payload)
+			return wire.ReadFailure(payload)
 		default:
 			return fmt.Errorf("%s message from the init stage", kind)
 		}
@@ -132,7 +133,7 @@ func (l *launch) serveHooks() error {
 
 func (l *launch) serveReport(payload []byte) error {
 	var rep plan.Report
-	if err := json.Unmarshal(payload, &rep); err != nil {
+	if err := easyjson.Unmarshal(payload, &rep); err != nil {
 		return fmt.Errorf("report of the init stage: %w", err)
 	}
 	for _, w := range rep.Warnings {
@@ -154,17 +155,9 @@ func (l *launch) executed() error {
 		return err
 	}
 	if kind == wire.Fail {
-		return failure(payload)
+		return wire.ReadFailure(payload)
 	}
 	return fmt.Errorf("%s message from the init stage", kind)
-}
-
-func failure(payload []byte) error {
-	f := new(wire.Failure)
-	if err := json.Unmarshal(payload, f); err != nil {
-		return fmt.Errorf("failure of the init stage: %w", err)
-	}
-	return f
 }
 
 // died explains why the wire broke.

@@ -74,11 +74,7 @@ func (c *Container) handOver() error {
 	if len(data) == 0 {
 		return nil // closed by execve, or by a death that the next state shows
 	}
-	f := new(wire.Failure)
-	if err := json.Unmarshal(data, f); err != nil {
-		return fmt.Errorf("failure of the init stage: %w", err)
-	}
-	return f
+	return wire.ReadFailure(data)
 }
 
 // afterHooks runs hooks whose failure is only a warning;

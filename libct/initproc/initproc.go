@@ -8,7 +8,6 @@
 package initproc
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
@@ -19,6 +18,7 @@ import (
 	"github.com/hako-runtime/hako/libct/safepath"
 	"github.com/hako-runtime/hako/libct/timeline"
 	"github.com/hako-runtime/hako/libct/wire"
+	"github.com/mailru/easyjson"
 	"golang.org/x/sys/unix"
 )
 
@@ -116,7 +116,7 @@ func (s *stage) fail(err error) {
 		return
 	}
 	result := s.files[plan.File{Role: plan.FileResult}]
-	if data, err := json.Marshal(f); err == nil {
+	if data, err := easyjson.Marshal(f); err == nil {
 		_, _ = result.Write(data) // best effort: start may be gone
 	}
 }
@@ -126,7 +126,7 @@ func (s *stage) report() error {
 	if len(s.warnings) == 0 && s.recorder == nil {
 		return nil
 	}
-	return s.conn.Send(wire.Report, plan.Report{Warnings: s.warnings, Spans: s.recorder.Spans()})
+	return s.conn.Send(wire.Report, &plan.Report{Warnings: s.warnings, Spans: s.recorder.Spans()})
 }
 
 func (s *stage) warn(format string, args ...any) {

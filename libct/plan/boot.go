@@ -7,6 +7,8 @@ import (
 )
 
 // Boot is what the host sends to the init stage, once, with descriptors.
+//
+//easyjson:json
 type Boot struct {
 	Plan *Plan `json:"plan"`
 	// Files says what the descriptors are, in their order.
@@ -40,6 +42,8 @@ const (
 )
 
 // Report is what init tells besides success or failure.
+//
+//easyjson:json
 type Report struct {
 	Warnings []string        `json:"warnings,omitempty"`
 	Spans    []timeline.Span `json:"spans,omitempty"`

@@ -22,6 +22,8 @@ import (
 
 // Plan is what the kernel will be told for one container. It is sent to the
 // init stage, saved in the state folder, and read by all later commands.
+//
+//easyjson:json
 type Plan struct {
 	ID          string            `json:"id"`
 	OCIVersion  string            `json:"ociVersion"`

@@ -5,13 +5,13 @@
 package state
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/mailru/easyjson"
 	"golang.org/x/sys/unix"
 )
 
@@ -128,8 +128,8 @@ func (d *Dir) Busy() bool {
 }
 
 // Save replaces the record, so that a reader sees the old or the new one.
-func (d *Dir) Save(record any) error {
-	data, err := json.Marshal(record)
+func (d *Dir) Save(record easyjson.Marshaler) error {
+	data, err := easyjson.Marshal(record)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (d *Dir) Save(record any) error {
 
 // Load reads the record.
 // The error matches fs.ErrNotExist if there is none.
-func (d *Dir) Load(record any) error {
+func (d *Dir) Load(record easyjson.Unmarshaler) error {
 	path := filepath.Join(d.path, recordFile)
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -160,7 +160,7 @@ func (d *Dir) Load(record any) error {
 	if _, err := f.ReadAt(data, 0); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, record); err != nil {
+	if err := easyjson.Unmarshal(data, record); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
