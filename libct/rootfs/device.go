@@ -26,7 +26,8 @@ func NeedsDevSetup(mounts []Mount) bool {
 // missing directories with 0755. sources holds what [OpenDevice] gave, by
 // position. A node that is already the right device is kept as it is; any
 // other object at the path, a symlink too, is EEXIST, as config-linux.md
-// demands. Runs in the container, before the root is entered.
+// demands. Nodes bound from the host keep their owner and mode, which cannot
+// be changed from inside. Runs in the container, before the root is entered.
 func MakeDevices(root *safepath.Root, devices []Device, sources map[int]*os.File) error {
 	defer unix.Umask(unix.Umask(0))
 	var dir *os.File // of the previous device: nearly all live in /dev
@@ -74,12 +75,12 @@ func makeDevice(dirfd int, base string, d Device, src *os.File) error {
 		if src == nil {
 			return &os.PathError{Op: "bind", Path: d.UnsafePath, Err: unix.EBADF}
 		}
-		return bindNode(dirfd, base, d.UnsafePath, src)
+		return bindNode(dirfd, base, d.UnsafePath, src, nodeAttrs)
 	}
 	err := unix.Mknodat(dirfd, base, d.Mode, int(unix.Mkdev(d.Major, d.Minor)))
 	switch {
 	case err == unix.EPERM && src != nil:
-		return bindNode(dirfd, base, d.UnsafePath, src)
+		return bindNode(dirfd, base, d.UnsafePath, src, nodeAttrs)
 	case err == unix.EEXIST:
 		var st unix.Stat_t
 		if unix.Fstatat(dirfd, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && isNode(&st, d) {
@@ -143,8 +144,8 @@ func chmodFD(fd int, mode uint32) error {
 }
 
 // bindNode mounts the detached mount src on the file base of dirfd, made if
-// it is missing, not followed if it is a symlink.
-func bindNode(dirfd int, base, name string, src *os.File) error {
+// it is missing, not followed if it is a symlink. attrs are MOUNT_ATTR_*.
+func bindNode(dirfd int, base, name string, src *os.File, attrs uint64) error {
 	if err := unix.Mknodat(dirfd, base, unix.S_IFREG|0o600, 0); err != nil && err != unix.EEXIST {
 		return &os.PathError{Op: "mknod", Path: name, Err: err}
 	}
@@ -160,7 +161,7 @@ func bindNode(dirfd int, base, name string, src *os.File) error {
 	if kind := st.Mode & unix.S_IFMT; kind == unix.S_IFLNK || kind == unix.S_IFDIR {
 		return &os.PathError{Op: "bind", Path: name, Err: unix.EEXIST}
 	}
-	if err := setattr(int(src.Fd()), Attr{}, unix.MS_PRIVATE, false); err != nil {
+	if err := setattr(int(src.Fd()), Attr{Set: attrs}, unix.MS_PRIVATE, false); err != nil {
 		return err
 	}
 	if err := attachAt(int(src.Fd()), int(f.Fd())); err != nil {
@@ -233,5 +234,5 @@ func BindConsole(root *safepath.Root, tty *os.File) error {
 		return err
 	}
 	defer dir.Close()
-	return bindNode(int(dir.Fd()), base, "/dev/console", src)
+	return bindNode(int(dir.Fd()), base, "/dev/console", src, 0)
 }

@@ -65,6 +65,12 @@ func TestHostileDevicePaths(t *testing.T) {
 						t.Errorf("%+v", st)
 					}
 				}
+				if c.want == nil && c.dev.Bind {
+					if err := os.Chmod(b.path(c.at), 0o600); !errors.Is(err, unix.EROFS) {
+						t.Errorf("the host's node can be changed: %v", err)
+					}
+					must(t, os.WriteFile(b.path(c.at), []byte("x"), 0))
+				}
 				empty(t, b.out)
 			})
 		})

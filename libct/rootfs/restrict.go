@@ -14,10 +14,10 @@ import (
 // tmpfs, anything else behind the null device. Symlinks are resolved beneath
 // the root; paths that do not exist are ignored.
 //
-// null is a detached mount of the null device that the host opened; if nil,
-// the container's /dev/null is used, provided that it is the null device
-// whatever the image made of it; CVE-2025-31133. label is the SELinux context
-// of the tmpfs. Runs in the container, after the root is entered.
+// The null device is the container's /dev/null, provided that it is one
+// whatever the image made of it (CVE-2025-31133), otherwise null, a detached
+// mount of the host's, which may be nil. label is the SELinux context of the
+// tmpfs. Runs in the container, after the root is entered.
 func ApplyRestrict(root *safepath.Root, r Restrict, null *os.File, label string) error {
 	for _, path := range distinct(r.UnsafeReadonly) {
 		if err := freeze(root, path); err != nil {
@@ -141,18 +141,28 @@ func emptyDir(label string) (*os.File, error) {
 	return makeFS("tmpfs", "tmpfs", options, unix.MS_RDONLY, attrs)
 }
 
-// nullDevice returns a detached mount of the verified null device.
+// nullDevice returns a detached mount of a verified null device, read-only:
+// writing to the device stays possible, but not chmod(2), which would reach
+// the host if the node is the host's.
 func (mk *masks) nullDevice() (*os.File, error) {
-	if mk.null != nil {
-		if err := verifyNull(mk.null); err != nil {
-			return nil, err
-		}
-		fd, err := unix.FcntlInt(mk.null.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			return nil, os.NewSyscallError("fcntl", err)
-		}
-		return os.NewFile(uintptr(fd), "/dev/null"), setattr(fd, Attr{}, unix.MS_PRIVATE, false)
+	f, err := mk.ownNull()
+	if err != nil && mk.null != nil {
+		f, err = mk.hostNull()
 	}
+	if err != nil {
+		return nil, err
+	}
+	if err := setattr(int(f.Fd()), Attr{Set: nodeAttrs}, unix.MS_PRIVATE, false); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// nodeAttrs are the flags of a device node of the host inside the container.
+const nodeAttrs = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC
+
+func (mk *masks) ownNull() (*os.File, error) {
 	f, err := mk.root.Open("/dev/null", unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
@@ -162,6 +172,17 @@ func (mk *masks) nullDevice() (*os.File, error) {
 		return nil, err
 	}
 	return cloneTree(int(f.Fd()), false)
+}
+
+func (mk *masks) hostNull() (*os.File, error) {
+	if err := verifyNull(mk.null); err != nil {
+		return nil, err
+	}
+	fd, err := unix.FcntlInt(mk.null.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), "/dev/null"), nil
 }
 
 func verifyNull(f *os.File) error {
