@@ -19,7 +19,9 @@ endif
 
 export CGO_ENABLED := 0
 LDFLAGS := -s -w -buildid= $(if $(COMMIT),-X main.commit=$(COMMIT))
-GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+# Without text/template the command line starts 0.1 ms earlier, twice a container.
+TAGS    := urfave_cli_no_template
+GOBUILD := $(GO) build -trimpath -buildvcs=false -tags '$(TAGS)' -ldflags '$(LDFLAGS)'
 
 ##@ Build
 .PHONY: build

@@ -343,7 +343,7 @@ func (c *creation) clone() error {
 // place does what the host has to do to the waiting process from outside.
 func (c *creation) place() error {
 	pid := c.child.Pid
-	if err := setOOMScoreAdj(pid, c.plan.Process.OOMScoreAdj); err != nil {
+	if err := c.adjust(); err != nil {
 		return err
 	}
 	if c.plan.RDT != nil {
@@ -369,21 +369,13 @@ func (c *creation) place() error {
 	return nil
 }
 
-func setOOMScoreAdj(pid int, adj *int) error {
-	if adj == nil {
-		return nil
-	}
-	err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(*adj)), 0)
-	if err != nil {
-		return fmt.Errorf("process.oomScoreAdj %d: %w", *adj, err)
-	}
-	return nil
-}
-
 func (c *creation) saveProcess() (err error) {
 	c.rec.Pid = c.child.Pid
 	if c.rec.StartTime, err = startTime(c.rec.Pid); err != nil {
 		return c.died(err)
+	}
+	if len(c.plan.Hooks.Prestart)+len(c.plan.Hooks.CreateRuntime) == 0 {
+		return nil // nobody asks before it is ready; delete finds the cgroup
 	}
 	return c.dir.Save(&c.rec)
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/state"
@@ -120,7 +121,24 @@ func (c *Container) destroy(force bool) error {
 	if err := c.dir.Remove(); err != nil {
 		return err
 	}
-	c.afterHooks("poststop", c.record.Plan.Hooks.Poststop, specs.StateStopped, 0)
+	return c.poststop()
+}
+
+// poststop runs the last hooks. A failure is a warning;
+// runtime-spec runtime.md#lifecycle, step 13.
+func (c *Container) poststop() error {
+	hs := c.record.Plan.Hooks.Poststop
+	if len(hs) == 0 {
+		return nil
+	}
+	if err := sealInherited(); err != nil {
+		return err
+	}
+	state, err := c.hookState(specs.StateStopped, 0)
+	if err != nil {
+		return err
+	}
+	hooks.RunAll("poststop", hs, state, func(err error) { c.r.Warn(err.Error()) })
 	return nil
 }
 

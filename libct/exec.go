@@ -199,7 +199,7 @@ func (x *execution) clone() error {
 	if err != nil {
 		return err
 	}
-	return setOOMScoreAdj(x.child.Pid, x.plan.Process.OOMScoreAdj)
+	return x.adjust()
 }
 
 // useInitsCgroup opens the cgroup that the container's process is in by now,

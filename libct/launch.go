@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 
 	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/spawn"
 	"github.com/hako-runtime/hako/libct/wire"
 	"github.com/mailru/easyjson"
@@ -40,6 +42,10 @@ func (l *launch) attach(f *os.File, role plan.Role, index int) {
 
 // spawn makes the process; it waits for its plan.
 func (l *launch) spawn() error {
+	preserve := l.plan.Process.PreserveFDs
+	if err := checkInherited(preserve); err != nil {
+		return err
+	}
 	exe, err := spawn.Self()
 	if err != nil {
 		return err
@@ -50,11 +56,6 @@ func (l *launch) spawn() error {
 		return err
 	}
 	defer theirs.Close()
-	preserve := l.plan.Process.PreserveFDs
-	if err := checkInherited(preserve); err != nil {
-		conn.Close()
-		return err
-	}
 	l.child, err = spawn.Start(spawn.Child{
 		Exe:  exe,
 		Args: []string{"hako:init", "init", strconv.Itoa(3 + preserve)},
@@ -72,6 +73,15 @@ func (l *launch) spawn() error {
 		return err
 	}
 	l.conn = conn
+	return sealInherited()
+}
+
+// sealInherited keeps what the caller of hako left open from the hooks that
+// hako executes from now on.
+func sealInherited() error {
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return os.NewSyscallError("close_range", err)
+	}
 	return nil
 }
 
@@ -83,6 +93,22 @@ func checkInherited(n int) error {
 		if err != nil || flags&unix.FD_CLOEXEC != 0 {
 			return fmt.Errorf("--preserve-fds=%d: descriptor %d is not open", n, fd)
 		}
+	}
+	return nil
+}
+
+// adjust does to the waiting process what only the host has the privilege for.
+func (l *launch) adjust() error {
+	p := &l.plan.Process
+	if l.plan.Namespaces.Has(unix.CLONE_NEWUSER) || l.target != nil {
+		proc.RaiseHardLimits(l.child.Pid, p.Rlimits)
+	}
+	if p.OOMScoreAdj == nil {
+		return nil
+	}
+	adj := strconv.Itoa(*p.OOMScoreAdj)
+	if err := os.WriteFile("/proc/"+strconv.Itoa(l.child.Pid)+"/oom_score_adj", []byte(adj), 0); err != nil {
+		return fmt.Errorf("process.oomScoreAdj %s: %w", adj, err)
 	}
 	return nil
 }

@@ -45,8 +45,39 @@ func (c *Container) Start() error {
 	}
 	// From here on others may kill or delete; hooks may ask for the state.
 	c.dir.Unlock()
-	c.afterHooks("poststart", c.record.Plan.Hooks.Poststart, specs.StateRunning, c.record.Pid)
+	if err := c.poststart(); err != nil {
+		notify.close()
+		return err
+	}
 	return notify.forward(c)
+}
+
+// poststart runs the hooks after the start. A failure stops the container;
+// runtime-spec runtime.md#lifecycle, step 9.
+func (c *Container) poststart() error {
+	hs := c.record.Plan.Hooks.Poststart
+	if len(hs) == 0 {
+		return nil
+	}
+	if err := sealInherited(); err != nil {
+		return err
+	}
+	state, err := c.hookState(specs.StateRunning, c.record.Pid)
+	if err != nil {
+		return err
+	}
+	if err := hooks.Run("poststart", hs, state); err != nil {
+		return firstWith([]error{err, c.kill()})
+	}
+	return nil
+}
+
+// hookState is the state JSON for hooks after creation.
+func (c *Container) hookState(status specs.ContainerState, pid int) ([]byte, error) {
+	p := c.record.Plan
+	return json.Marshal(specs.State{
+		Version: p.OCIVersion, ID: p.ID, Status: status, Pid: pid, Bundle: p.Bundle, Annotations: p.Annotations,
+	})
 }
 
 // handOver writes the byte and reads what becomes of it.
@@ -75,21 +106,4 @@ func (c *Container) handOver() error {
 		return nil // closed by execve, or by a death that the next state shows
 	}
 	return wire.ReadFailure(data)
-}
-
-// afterHooks runs hooks whose failure is only a warning;
-// runtime-spec runtime.md#lifecycle.
-func (c *Container) afterHooks(point string, hs []hooks.Hook, status specs.ContainerState, pid int) {
-	if len(hs) == 0 {
-		return
-	}
-	p := c.record.Plan
-	state, err := json.Marshal(specs.State{
-		Version: p.OCIVersion, ID: p.ID, Status: status, Pid: pid, Bundle: p.Bundle, Annotations: p.Annotations,
-	})
-	if err != nil {
-		c.r.Warn(err.Error())
-		return
-	}
-	hooks.RunAll(point, hs, state, func(err error) { c.r.Warn(err.Error()) })
 }

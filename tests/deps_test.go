@@ -110,16 +110,18 @@ const (
 	sysModule     = "golang.org/x/sys" // allowed everywhere
 	compression   = "github.com/klauspost/compress"
 	schemaChecker = "github.com/santhosh-tekuri/jsonschema/v6"
+	generatedJSON = "github.com/mailru/easyjson" // reflection would cost each start a millisecond
 )
 
 // thirdParty lists who may import which module, beside golang.org/x/sys. Only
 // plan interprets the runtime-spec; the others here read or write its state JSON.
 var thirdParty = map[string][]string{
 	".":                    {cliModule, runtimeSpec},
-	"libct":                {runtimeSpec},
-	"libct/plan":           {runtimeSpec},
-	"libct/hooks":          {runtimeSpec},
-	"libct/state":          {runtimeSpec},
+	"libct":                {runtimeSpec, generatedJSON},
+	"libct/initproc":       {generatedJSON},
+	"libct/plan":           {runtimeSpec, generatedJSON},
+	"libct/state":          {generatedJSON},
+	"libct/wire":           {generatedJSON},
 	"libct/safepath":       {"github.com/cyphar/filepath-securejoin"},
 	"libct/host":           {mountinfo},
 	"libct/rootfs":         {mountinfo},

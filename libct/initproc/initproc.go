@@ -71,6 +71,9 @@ func receive() (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := sealDescriptors(); err != nil {
+		return nil, err
+	}
 	s := &stage{conn: conn, files: make(map[plan.File]*os.File)}
 	var files []*os.File
 	if err := conn.Expect(wire.Plan, &s.boot, &files); err != nil {

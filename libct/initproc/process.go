@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -276,9 +277,13 @@ func (s *stage) waitForStart() error {
 // the preserved descriptors is closed by it.
 func (s *stage) execute() error {
 	p := &s.plan.Process
-	first := uint(3 + p.PreserveFDs)
-	if err := unix.CloseRange(first, ^uint(0)>>33, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return os.NewSyscallError("close_range", err)
+	if err := sealDescriptors(); err != nil {
+		return err
+	}
+	for fd := 3; fd < 3+p.PreserveFDs; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return fmt.Errorf("preserved descriptor %d: %w", fd, os.NewSyscallError("fcntl", err))
+		}
 	}
 	if err := proc.ResetSignals(); err != nil {
 		return err
@@ -289,4 +294,13 @@ func (s *stage) execute() error {
 	}
 	err := syscall.Exec(s.program, p.Args, s.env)
 	return fmt.Errorf("exec %s: %w", s.program, err)
+}
+
+// sealDescriptors makes everything but the standard streams close on exec, so
+// that no hook and no program gets what is not meant for it (CVE-2024-21626).
+func sealDescriptors() error {
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return os.NewSyscallError("close_range", err)
+	}
+	return nil
 }

@@ -33,29 +33,21 @@ func SetRlimits(limits []Rlimit) error {
 	return nil
 }
 
-// SetRlimitsOf sets the limits of another process. It is the way to raise hard
-// limits of a container with a user namespace, whose init has not the
-// privilege any more. A NOFILE limit set so must be pinned by the process
-// itself with [PinNoFile]. Runs on the host. prlimit(2).
-func SetRlimitsOf(pid int, limits []Rlimit) error {
+// RaiseHardLimits raises the hard limits of process pid to what limits ask
+// for, and changes nothing else: it does for a process in a user namespace
+// what that has not the privilege for any more, and leaves [SetRlimits], which
+// the process calls itself, only lowering to do.
+//
+// Best effort: what cannot be raised is reported by SetRlimits.
+// Runs on the host. prlimit(2).
+func RaiseHardLimits(pid int, limits []Rlimit) {
 	for _, limit := range limits {
-		err := unix.Prlimit(pid, limit.Resource, &unix.Rlimit{Cur: limit.Soft, Max: limit.Hard}, nil)
-		if err != nil {
-			return rlimitError(limit, os.NewSyscallError("prlimit", err))
+		var now unix.Rlimit
+		if unix.Prlimit(pid, limit.Resource, nil, &now) != nil || limit.Hard <= now.Max {
+			continue
 		}
+		_ = unix.Prlimit(pid, limit.Resource, &unix.Rlimit{Cur: now.Cur, Max: limit.Hard}, nil)
 	}
-	return nil
-}
-
-// PinNoFile keeps the present RLIMIT_NOFILE for the program: [syscall.Exec]
-// will not restore the one from before Go's start.
-// Runs in the container, after the host used [SetRlimitsOf].
-func PinNoFile() error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return os.NewSyscallError("getrlimit", err)
-	}
-	return os.NewSyscallError("setrlimit", syscall.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 }
 
 func rlimitError(limit Rlimit, err error) error {
