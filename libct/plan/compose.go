@@ -35,6 +35,7 @@ type composer struct {
 	facts     host.Facts
 	options   Options
 	plan      *Plan
+	minor     uint64 // of ociVersion
 
 	file     string
 	section  string
@@ -168,6 +169,7 @@ func (c *composer) version() {
 		parsed[i], err = strconv.ParseUint(numbers[i], 10, 32)
 		ok = err == nil && (numbers[i] == "0" || numbers[i][0] != '0')
 	}
+	c.minor = parsed[1]
 	switch {
 	case !ok:
 		c.refuse(quote(c.spec.Version)+" is not a semantic version", "ociVersion")

@@ -218,6 +218,22 @@ func TestCgroupPathStaysBelowTheRoot(t *testing.T) {
 	}
 }
 
+// Version 1.3 of the specification made 0 a limit; Podman 4.3 writes it, with
+// version 1.0.2-dev, for --pids-limit=-1.
+func TestPidsLimitOfZero(t *testing.T) {
+	for _, tc := range []struct {
+		version string
+		refused bool
+	}{{"1.0.2-dev", false}, {"1.2.1", false}, {"1.3.0", true}} {
+		spec := load(t, "default")
+		spec.Version = tc.version
+		spec.Linux.Resources.Pids = &specs.LinuxPids{Limit: ptr(int64(0))}
+		if _, _, err := New(spec, rootFacts, testOptions()); (err != nil) != tc.refused {
+			t.Errorf("%s: %v", tc.version, err)
+		}
+	}
+}
+
 func TestLimitsThatLimitNothing(t *testing.T) {
 	compose(t, rootFacts, func(s *specs.Spec) {
 		s.Linux.Resources = &specs.LinuxResources{

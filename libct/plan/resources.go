@@ -45,7 +45,7 @@ func (c *composer) resources() {
 	}{
 		{limitsMemory(r.Memory), "memory"},
 		{limitsCPU(r.CPU), "cpu"},
-		{r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit >= 0, "pids"},
+		{c.limitsPids(r.Pids), "pids"},
 		{limitsBlockIO(r.BlockIO), "blockIO"},
 		{len(r.HugepageLimits) > 0, "hugepageLimits"},
 		{r.Network != nil && (r.Network.ClassID != nil && *r.Network.ClassID != 0 || len(r.Network.Priorities) > 0), "network"},
@@ -72,6 +72,12 @@ func limitsMemory(m *specs.LinuxMemory) bool {
 func limitsCPU(p *specs.LinuxCPU) bool {
 	return p != nil && !(nothing(p.Shares) && nothing(p.Quota) && nothing(p.Burst) && nothing(p.Period) &&
 		nothing(p.RealtimeRuntime) && nothing(p.RealtimePeriod) && p.Cpus == "" && p.Mems == "" && nothing(p.Idle))
+}
+
+// limitsPids: in version 1.3 of the specification 0 became a limit; before, it
+// was how engines wrote that there is none (podman run --pids-limit=-1).
+func (c *composer) limitsPids(p *specs.LinuxPids) bool {
+	return p != nil && p.Limit != nil && (*p.Limit > 0 || *p.Limit == 0 && c.minor >= 3)
 }
 
 func limitsBlockIO(b *specs.LinuxBlockIO) bool {
