@@ -10,14 +10,12 @@ import (
 	"time"
 
 	"github.com/hako-runtime/hako/libct/console"
-	"github.com/hako-runtime/hako/libct/spawn"
 	"golang.org/x/sys/unix"
 )
 
 // Run creates the container, starts it, and unless detached attends to it
 // until it exits, deletes it and returns its exit code, 128+n for signal n.
 func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
-	spawn.QuietMonitor()
 	c := &creation{r: r, id: id, o: o.CreateOptions}
 	var term *terminal
 	if !o.Detach && o.ConsoleSocket == "" {
@@ -36,7 +34,9 @@ func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := ct.Start(); err != nil {
+	err = ct.begin()
+	ct.dir.Unlock()
+	if err != nil {
 		return 0, firstWith([]error{err, r.Delete(id, true)})
 	}
 	if o.Detach {

@@ -19,6 +19,7 @@ import (
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/rootfs"
+	"github.com/hako-runtime/hako/libct/spawn"
 	"github.com/hako-runtime/hako/libct/state"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -53,11 +54,17 @@ type creation struct {
 // Errors match [ErrExists] and plan.Invalid. See runtime-spec runtime.md#create.
 func (r *Runtime) Create(id string, o CreateOptions) (*Container, error) {
 	c := &creation{r: r, id: id, o: o}
-	return c.create()
+	ct, err := c.create()
+	if err != nil {
+		return nil, err
+	}
+	ct.dir.Unlock()
+	return ct, nil
 }
 
-// create works off the host's list of steps.
+// create works off the host's list of steps. The container stays locked.
 func (c *creation) create() (*Container, error) {
+	c.slackNS = spawn.QuietMonitor()
 	steps := []struct {
 		name string
 		run  func() error
@@ -65,9 +72,10 @@ func (c *creation) create() (*Container, error) {
 		{"read config", c.readConfig},
 		{"plan", c.makePlan},
 		{"reserve the state folder", c.reserve},
-		{"open the sources of mounts", c.openSources},
 		{"create the cgroup", c.createCgroup},
 		{"clone the init stage", c.clone},
+		// From here to "serve" init's runtime starts, in parallel with us.
+		{"open the sources of mounts", c.openSources},
 		{"place the init stage", c.place},
 		{"save the state", c.saveProcess},
 		{"serve the init stage", c.serve},
@@ -80,7 +88,6 @@ func (c *creation) create() (*Container, error) {
 		}
 	}
 	c.release()
-	c.dir.Unlock()
 	return &Container{r: c.r, dir: c.dir, record: c.rec}, nil
 }
 
@@ -92,7 +99,7 @@ func (c *creation) undo(err error) error {
 	}
 	left := []error{err}
 	if c.group != nil {
-		left = append(left, c.group.Kill(unix.SIGKILL), c.group.Remove())
+		left = append(left, c.group.Discard())
 	}
 	if c.rdt {
 		left = append(left, (rdt.FS{}).Remove(*c.plan.RDT))
@@ -229,6 +236,9 @@ func (c *creation) openSources() error {
 	if err := c.openMounts(); err != nil {
 		return err
 	}
+	if err := c.openCgroupView(); err != nil {
+		return err
+	}
 	return c.openDevices()
 }
 
@@ -286,16 +296,8 @@ func (c *creation) createCgroup() error {
 		return err
 	}
 	c.group = group // from here on undo removes it
-	if err := c.openCgroupView(); err != nil {
-		return err
-	}
-	if c.cgroup, err = group.Dir(); err != nil {
-		return err
-	}
-	if c.cgroup == nil {
-		c.join = group.Add
-	}
-	return nil
+	c.cgroup, err = group.Dir()
+	return err
 }
 
 // openCgroupView prepares a mount of type cgroup: what is mounted on this
@@ -343,8 +345,16 @@ func (c *creation) clone() error {
 // place does what the host has to do to the waiting process from outside.
 func (c *creation) place() error {
 	pid := c.child.Pid
-	if err := c.adjust(); err != nil {
+	if c.cgroup == nil {
+		if err := c.group.Add(pid); err != nil {
+			return c.explain(err)
+		}
+	}
+	if err := c.group.Limit(); err != nil {
 		return err
+	}
+	if err := c.adjust(); err != nil {
+		return c.explain(err)
 	}
 	if c.plan.RDT != nil {
 		if err := (rdt.FS{}).Create(*c.plan.RDT); err != nil {
@@ -372,7 +382,7 @@ func (c *creation) place() error {
 func (c *creation) saveProcess() (err error) {
 	c.rec.Pid = c.child.Pid
 	if c.rec.StartTime, err = startTime(c.rec.Pid); err != nil {
-		return c.died(err)
+		return c.explain(err)
 	}
 	if len(c.plan.Hooks.Prestart)+len(c.plan.Hooks.CreateRuntime) == 0 {
 		return nil // nobody asks before it is ready; delete finds the cgroup

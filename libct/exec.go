@@ -37,6 +37,7 @@ type execution struct {
 // Errors match [ErrNotRunning], [ErrPaused] and plan.Invalid.
 func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 	x := &execution{c: c, o: o}
+	x.slackNS = spawn.QuietMonitor()
 	steps := []struct {
 		name string
 		run  func() error
@@ -156,20 +157,16 @@ func (x *execution) openCgroup() (err error) {
 	if x.group, err = x.c.group(); err != nil {
 		return err
 	}
-	if x.cgroup, err = x.group.Dir(); err != nil {
-		return err
-	}
-	if x.cgroup == nil || len(x.o.Cgroups) > 0 {
-		x.join = x.joinCgroups
-	}
-	return nil
+	x.cgroup, err = x.group.Dir()
+	return err
 }
 
-// joinCgroups moves the waiting child where it cannot be born.
-func (x *execution) joinCgroups(pid int) error {
+// joinCgroups moves the child where it could not be born.
+func (x *execution) joinCgroups() error {
+	pid := x.child.Pid
 	if x.cgroup == nil {
 		if err := x.group.Add(pid); err != nil {
-			return err
+			return x.explain(err)
 		}
 	}
 	for _, sub := range x.o.Cgroups {
@@ -199,7 +196,10 @@ func (x *execution) clone() error {
 	if err != nil {
 		return err
 	}
-	return x.adjust()
+	if err := x.joinCgroups(); err != nil {
+		return err
+	}
+	return x.explain(x.adjust())
 }
 
 // useInitsCgroup opens the cgroup that the container's process is in by now,

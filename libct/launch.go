@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -27,7 +28,7 @@ type launch struct {
 	keyring bool // the container has a session keyring of its own
 	target  *spawn.Target
 	cgroup  *os.File
-	join    func(pid int) error // while the child waits; may be nil
+	slackNS uint64              // of the caller's timers
 	hooks   func(pid int) error // when init asks for them
 
 	child *spawn.Process
@@ -66,7 +67,7 @@ func (l *launch) spawn() error {
 		Cgroup:       l.cgroup,
 		Wire:         theirs,
 		PreserveFDs:  preserve,
-		WhileWaiting: l.join,
+		TimerSlackNS: l.slackNS,
 	})
 	if err != nil {
 		conn.Close()
@@ -184,6 +185,15 @@ func (l *launch) executed() error {
 		return wire.ReadFailure(payload)
 	}
 	return fmt.Errorf("%s message from the init stage", kind)
+}
+
+// explain turns an error of acting on the process into the reason of its
+// death, if it is dead.
+func (l *launch) explain(err error) error {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist) {
+		return l.died(err)
+	}
+	return err
 }
 
 // died explains why the wire broke.

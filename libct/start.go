@@ -35,6 +35,11 @@ func (c *Container) Start() error {
 	default:
 		return fmt.Errorf("container is already running")
 	}
+	return c.begin()
+}
+
+// begin is Start of a container that is locked and known to be created.
+func (c *Container) begin() error {
 	notify, err := c.listenNotify()
 	if err != nil {
 		return err

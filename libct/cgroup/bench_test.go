@@ -40,7 +40,7 @@ func BenchmarkOpenCreateRemove(b *testing.B) {
 			for b.Loop() {
 				g, err := Open(Spec{Path: path, Devices: rules}, mode)
 				if err == nil {
-					err = g.Create()
+					err = createLimited(g)
 				}
 				if err == nil {
 					err = g.Remove()

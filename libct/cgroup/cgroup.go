@@ -30,11 +30,20 @@ import (
 // It holds no descriptors and no state; a Group opened from the same [Spec]
 // by another process is the same.
 type Group interface {
-	// Create makes the directories and applies the device rules. A directory
-	// that exists already is reused if no process is in it or below, and is
-	// an error matching [ErrNotEmpty] otherwise. On failure it removes what
-	// it made.
+	// Create makes the directories. One that exists already is reused if no
+	// process is in it or below, and is an error matching [ErrNotEmpty]
+	// otherwise. On failure it removes what it made.
 	Create() error
+
+	// Limit applies the device rules. It comes after Create and before
+	// anything of the container executes; the init stage may be inside, so
+	// that its start and this overlap.
+	Limit() error
+
+	// Discard undoes Create when the container does not come into being: it
+	// kills what is inside and removes the cgroup, and those of its parents
+	// that Create made and nobody else uses.
+	Discard() error
 
 	// Dir opens the directory to clone into (CLONE_INTO_CGROUP). It returns
 	// nil, nil where processes have to be moved with Add (v1 and hybrid).

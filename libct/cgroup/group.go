@@ -39,20 +39,37 @@ type group struct {
 	driver
 	spec         Spec
 	applyDevices func(fresh bool) error
+	undo         func() // of Create
+	fresh        bool   // Create made it
 }
 
-// Create makes the cgroup, then restricts it while nobody is in it.
-func (g *group) Create() error {
-	undo, fresh, err := g.Make()
-	if err != nil {
-		return err
-	}
+// Create makes the directories.
+func (g *group) Create() (err error) {
+	g.undo, g.fresh, err = g.Make()
+	return err
+}
+
+// Limit applies the device rules.
+func (g *group) Limit() error {
 	if len(g.spec.Devices) == 0 {
 		return nil
 	}
-	if err := g.applyDevices(fresh); err != nil {
-		undo()
+	if err := g.applyDevices(g.fresh); err != nil {
 		return fmt.Errorf("cgroup %s: %w", g.spec.Path, err)
+	}
+	return nil
+}
+
+// Discard removes also the parents, as long as nobody else uses them.
+func (g *group) Discard() error {
+	if err := g.Kill(unix.SIGKILL); err != nil {
+		return err
+	}
+	if err := g.Remove(); err != nil {
+		return err
+	}
+	if g.undo != nil {
+		g.undo()
 	}
 	return nil
 }

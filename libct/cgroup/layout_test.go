@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -102,11 +103,23 @@ func testPath(t *testing.T) string {
 	return fmt.Sprintf("/hako-test-%d-%s", os.Getpid(), name)
 }
 
+// createLimited makes a group as the start of a container does.
+func createLimited(g Group) error {
+	err := g.Create()
+	if err == nil {
+		err = g.Limit()
+	}
+	if err != nil {
+		return errors.Join(err, g.Discard())
+	}
+	return nil
+}
+
 // newGroup makes a group that the end of the test removes.
 func newGroup(t *testing.T, mode host.CgroupMode, path string, rules ...devices.Rule) Group {
 	t.Helper()
 	g := openGroup(t, mode, path, rules...)
-	if err := g.Create(); err != nil {
+	if err := createLimited(g); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -47,6 +47,10 @@ func (s *stage) joinKeyring() error {
 	return err
 }
 
+func (s *stage) newCgroupNamespace() error {
+	return os.NewSyscallError("unshare", unix.Unshare(unix.CLONE_NEWCGROUP))
+}
+
 func (s *stage) loopback() error { return netdev.LoopbackUp() }
 
 func (s *stage) setNames() error {

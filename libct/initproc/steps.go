@@ -3,6 +3,7 @@ package initproc
 import (
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/rootfs"
+	"golang.org/x/sys/unix"
 )
 
 // row is one step. Its name is the trace line, the timeline entry and the
@@ -23,6 +24,8 @@ const (
 func createSteps() []row {
 	return append([]row{
 		{"new session", (*stage).newSession, nil},
+		// The host has placed us: our cgroup becomes the root of the namespace.
+		{"new cgroup namespace", (*stage).newCgroupNamespace, hostCgroupNamespace},
 		{"bring up the loopback device", (*stage).loopback, unless(func(p *plan.Setup) bool { return p.Loopback })},
 		{"set the host name", (*stage).setNames, nil},
 		// The host's own /proc, before anything of the image is in sight.
@@ -92,6 +95,10 @@ func unless(has func(*plan.Setup) bool) func(*stage) bool {
 
 func mounts(p *plan.Setup) bool     { return p.Root.Enter != rootfs.EnterChroot }
 func chrootOnly(p *plan.Setup) bool { return !mounts(p) }
+
+func hostCgroupNamespace(s *stage) bool {
+	return s.plan.Namespaces.New&unix.CLONE_NEWCGROUP == 0
+}
 
 func oldKeyring(s *stage) bool { return !s.boot.Keyring }
 func noTerminal(s *stage) bool { return !s.plan.Process.Terminal }

@@ -26,7 +26,7 @@ type childArgs struct {
 	wait          bool
 	becomeRoot    bool
 	joinsUser     bool
-	unshareCgroup bool
+	slack         uintptr // ns; 0: as it is
 	unshareEarly  uintptr // CLONE_NEWUSER and CLONE_NEWTIME, if there are two steps
 	joins         [9]joinArg
 	njoins        int
@@ -61,7 +61,6 @@ const (
 	stepTimeOffsets
 	stepBecomeRoot
 	stepClone
-	stepCgroupNS
 	stepWire
 	stepExec
 )
@@ -75,7 +74,6 @@ func (m report) err() error {
 		stepTimeOffsets: "linux.timeOffsets: write /proc/self/timens_offsets",
 		stepBecomeRoot:  "become root of the user namespace (is container id 0 mapped?): setresuid",
 		stepClone:       "clone into the namespaces",
-		stepCgroupNS:    "new cgroup namespace: unshare",
 		stepWire:        "place descriptors",
 		stepExec:        "execute the init stage: execveat",
 	}
@@ -132,6 +130,10 @@ func clone(a *childArgs) (pid int, errno syscall.Errno) {
 //go:nocheckptr
 func fork(a *childArgs) (result uintptr) {
 	runtimeBeforeFork()
+	// The child's default is what this thread has now.
+	if a.slack != 0 {
+		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, a.slack, 0, 0, 0, 0)
+	}
 	result = rawClone3(&a.first, unsafe.Sizeof(a.first))
 	if result != 0 {
 		return result
@@ -160,12 +162,6 @@ func child(a *childArgs) {
 	} else {
 		awaitHost(a)
 		becomeRoot(a)
-	}
-	// Now that we are in our cgroup: it becomes the root of the namespace.
-	if a.unshareCgroup {
-		if _, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); e != 0 {
-			fail(a, stepCgroupNS, 0, e, 0)
-		}
 	}
 	if _, _, e := syscall.RawSyscall(unix.SYS_DUP3, a.wireFD, uintptr(a.wireTo), 0); e != 0 {
 		fail(a, stepWire, 0, e, 0)

@@ -14,12 +14,17 @@ import (
 // of a start. The calling thread, whose slack the container would inherit,
 // is left alone.
 //
-// Best effort: without it everything works, slower. The caller must be locked
-// to its thread. See proc_pid_timerslack_ns(5).
-func QuietMonitor() {
+// Best effort: without it everything works, slower. It returns the slack that
+// the calling thread has, for [Child].
+// See proc_pid_timerslack_ns(5), PR_GET_TIMERSLACK(2const).
+func QuietMonitor() (slackNS uint64) {
+	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil {
+		return 0
+	}
 	entries, err := os.ReadDir("/proc/self/task")
 	if err != nil {
-		return
+		return uint64(slack)
 	}
 	self := strconv.Itoa(unix.Gettid())
 	for _, e := range entries {
@@ -33,4 +38,5 @@ func QuietMonitor() {
 		_, _ = unix.Write(fd, []byte(strconv.Itoa(initTimerSlackNS)))
 		unix.Close(fd)
 	}
+	return uint64(slack)
 }

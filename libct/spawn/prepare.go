@@ -64,11 +64,12 @@ func (a *childArgs) addStrings(c Child) (err error) {
 // addClones decides between one clone and two; docs/design.md#spawn.
 func (a *childArgs) addClones(c Child) {
 	flags := c.Namespaces.New
-	a.unshareCgroup = flags&unix.CLONE_NEWCGROUP != 0
+	// Its root will be the cgroup that the process is in: init makes it, when
+	// the host has placed init.
 	flags &^= unix.CLONE_NEWCGROUP
-	newUser := flags&unix.CLONE_NEWUSER != 0
-	a.wait = newUser || c.WhileWaiting != nil
-	a.becomeRoot = newUser || a.joinsUser
+	a.wait = flags&unix.CLONE_NEWUSER != 0
+	a.becomeRoot = a.wait || a.joinsUser
+	a.slack = uintptr(c.TimerSlackNS)
 	a.twoSteps = a.njoins > 0 || flags&unix.CLONE_NEWTIME != 0
 
 	a.first.exitSignal = uint64(unix.SIGCHLD)

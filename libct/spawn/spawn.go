@@ -29,10 +29,9 @@ type Child struct {
 	Wire        *os.File // becomes descriptor 3+PreserveFDs
 	PreserveFDs int      // descriptors 3 … 3+n-1 stay as the caller has them
 
-	// WhileWaiting, if not nil, is called with the host's pid of the process
-	// while it waits, already in its new user namespace if there is one, but
-	// before it has executed anything.
-	WhileWaiting func(pid int) error
+	// TimerSlackNS is the timer slack that the process goes back to before it
+	// executes the user's program: what [QuietMonitor] returned.
+	TimerSlackNS uint64
 }
 
 // Target is a running process whose namespaces are joined in one setns(2).
@@ -106,11 +105,6 @@ func (p *Process) serve(c Child, a *childArgs, goW *os.File) error {
 		}
 		if err := writeMaps(p.Pid, c.Namespaces); err != nil {
 			return err
-		}
-		if c.WhileWaiting != nil {
-			if err := c.WhileWaiting(p.Pid); err != nil {
-				return err
-			}
 		}
 		if _, err := goW.Write([]byte{1}); err != nil {
 			return p.explain(err)
