@@ -238,7 +238,7 @@ func TestLimitsThatLimitNothing(t *testing.T) {
 	compose(t, rootFacts, func(s *specs.Spec) {
 		s.Linux.Resources = &specs.LinuxResources{
 			Memory:  &specs.LinuxMemory{Limit: ptr(int64(-1)), Swap: ptr(int64(0)), DisableOOMKiller: ptr(false), CheckBeforeUpdate: ptr(true)},
-			CPU:     &specs.LinuxCPU{Shares: ptr(uint64(0)), Quota: ptr(int64(-1)), Idle: ptr(int64(0))},
+			CPU:     &specs.LinuxCPU{Shares: ptr(uint64(1024)), Quota: ptr(int64(-1)), Idle: ptr(int64(0))},
 			Pids:    &specs.LinuxPids{Limit: ptr(int64(-1))},
 			BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(0))},
 			Network: &specs.LinuxNetwork{},

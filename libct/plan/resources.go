@@ -69,8 +69,9 @@ func limitsMemory(m *specs.LinuxMemory) bool {
 		nothing(m.KernelTCP) && m.Swappiness == nil && off(m.DisableOOMKiller))
 }
 
+// limitsCPU: ctr(8) asks for 1024 shares, which is what a cgroup has.
 func limitsCPU(p *specs.LinuxCPU) bool {
-	return p != nil && !(nothing(p.Shares) && nothing(p.Quota) && nothing(p.Burst) && nothing(p.Period) &&
+	return p != nil && !((nothing(p.Shares) || *p.Shares == 1024) && nothing(p.Quota) && nothing(p.Burst) && nothing(p.Period) &&
 		nothing(p.RealtimeRuntime) && nothing(p.RealtimePeriod) && p.Cpus == "" && p.Mems == "" && nothing(p.Idle))
 }
 
