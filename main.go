@@ -3,6 +3,12 @@
 //
 // This package is the command line: every file turns the flags of one command
 // into one call of package libct. It decides no container matter itself.
+//
+// The Go runtime need not read cgroups to size itself for a command that
+// lives for milliseconds; the init stage would pay for it again.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (

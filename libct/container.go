@@ -98,6 +98,7 @@ type Container struct {
 	r      *Runtime
 	dir    *state.Dir
 	record record
+	cgroup cgroup.Group // of record; nil: not opened yet
 }
 
 // record is what the state folder remembers. Whether the process lives,
@@ -146,7 +147,7 @@ func (c *Container) reload() error {
 	if rec.Version != recordVersion || rec.Plan == nil || rec.Process == nil {
 		return fmt.Errorf("state of version %d, this hako reads version %d (hako delete --force removes it)", rec.Version, recordVersion)
 	}
-	c.record = rec
+	c.record, c.cgroup = rec, nil
 	return nil
 }
 
@@ -165,8 +166,11 @@ func (c *Container) lock() error {
 	return nil
 }
 
-func (c *Container) group() (cgroup.Group, error) {
-	return cgroup.Open(c.record.Plan.Cgroup, c.record.Cgroups)
+func (c *Container) group() (g cgroup.Group, err error) {
+	if c.cgroup == nil {
+		c.cgroup, err = cgroup.Open(c.record.Plan.Cgroup, c.record.Cgroups)
+	}
+	return c.cgroup, err
 }
 
 // status asks the kernel what has become of the container.

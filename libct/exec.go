@@ -111,20 +111,18 @@ func (x *execution) makePlan() error {
 	}
 	x.plan = p
 	x.keyring = x.c.record.Plan.Setup.NewKeyring
-	if x.target(); x.launch.target == nil {
-		return ErrNotRunning
-	}
-	return nil
+	return x.target()
 }
 
 // target lists the namespaces in which the container's process differs from
-// us. The pidfd proves afterwards that it was still the same process.
-func (x *execution) target() {
+// us. The pidfd proves afterwards that it was that process all the time.
+func (x *execution) target() error {
 	flags, err := spawn.Differing(x.c.record.Pid)
-	if err != nil || !alive(x.c.record.Pid, x.c.record.StartTime) {
-		return
+	if err != nil || unix.PidfdSendSignal(int(x.init.Fd()), 0, nil, 0) != nil {
+		return ErrNotRunning
 	}
 	x.launch.target = &spawn.Target{PidFD: x.init, Flags: flags}
+	return nil
 }
 
 func (x *execution) openTerminal() (err error) {

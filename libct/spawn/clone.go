@@ -25,7 +25,7 @@ type childArgs struct {
 	twoSteps      bool
 	wait          bool
 	becomeRoot    bool
-	joinsUser     bool
+	joined        uint64  // CLONE_NEW* of all joins
 	slack         uintptr // ns; 0: as it is
 	unshareEarly  uintptr // CLONE_NEWUSER and CLONE_NEWTIME, if there are two steps
 	joins         [9]joinArg
@@ -150,7 +150,8 @@ func fork(a *childArgs) (result uintptr) {
 //go:nocheckptr
 func child(a *childArgs) {
 	// Before anything is joined: what is inside must not ptrace us
-	// (the class of CVE-2016-9962).
+	// (the class of CVE-2016-9962). Where memory is shared, hako itself stays
+	// so as well; it has nothing to show to anybody either.
 	if _, _, e := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0); e != 0 {
 		fail(a, stepDumpable, 0, e, 0)
 	}

@@ -68,7 +68,7 @@ func (a *childArgs) addClones(c Child) {
 	// the host has placed init.
 	flags &^= unix.CLONE_NEWCGROUP
 	a.wait = flags&unix.CLONE_NEWUSER != 0
-	a.becomeRoot = a.wait || a.joinsUser
+	a.becomeRoot = a.wait || a.joined&unix.CLONE_NEWUSER != 0
 	a.slack = uintptr(c.TimerSlackNS)
 	a.twoSteps = a.njoins > 0 || flags&unix.CLONE_NEWTIME != 0
 
@@ -77,13 +77,15 @@ func (a *childArgs) addClones(c Child) {
 		a.first.flags |= unix.CLONE_INTO_CGROUP
 		a.first.cgroup = uint64(c.Cgroup.Fd())
 	}
+	// If nobody has to talk to the first child, it borrows our memory instead
+	// of copying page tables, as vfork(2) does. Nothing in a container can see
+	// it: it is alone in a new pid namespace, or still in ours. Time namespaces
+	// want a memory of one's own; setns(2).
+	if !a.wait && (flags|a.joined)&unix.CLONE_NEWTIME == 0 {
+		a.first.flags |= unix.CLONE_VM | unix.CLONE_VFORK
+	}
 	if !a.twoSteps {
 		a.first.flags |= flags
-		if !a.wait {
-			// Nobody has to talk to the child before it executes: it borrows
-			// our memory instead of copying page tables, as vfork(2) does.
-			a.first.flags |= unix.CLONE_VM | unix.CLONE_VFORK
-		}
 		return
 	}
 	const early = unix.CLONE_NEWUSER | unix.CLONE_NEWTIME
@@ -126,7 +128,7 @@ func (a *childArgs) addJoins(c Child, above func(*os.File) (uintptr, error)) ([]
 func (a *childArgs) addJoin(fd uintptr, flags uint64) {
 	a.joins[a.njoins] = joinArg{fd, uintptr(flags)}
 	a.njoins++
-	a.joinsUser = a.joinsUser || flags&unix.CLONE_NEWUSER != 0
+	a.joined |= flags
 }
 
 // joinOrder puts the user namespace last if we are privileged on the host,
