@@ -63,6 +63,8 @@ func TestConsoleBehindALinkedDevStaysInTheRoot(t *testing.T)     { runChild(t, "
 func TestAttachGivesAControllingTerminalAndStdio(t *testing.T)   { runChild(t, "attach") }
 func TestAttachToleratesASessionOfItsOwn(t *testing.T)           { runChild(t, "attach-leader") }
 func TestStdioBelongsToTheUserButNullStaysAsItIs(t *testing.T)   { runChild(t, "own") }
+func TestNullIsTheContainersOwn(t *testing.T)                    { runChild(t, "null") }
+func TestNullStaysIfTheContainerHasNone(t *testing.T)            { runChild(t, "null-none") }
 func TestWithoutAControllingTerminalTheErrorSaysSo(t *testing.T) { runChild(t, "no-tty") }
 
 func children() map[string]func(root string) error {
@@ -76,6 +78,8 @@ func children() map[string]func(root string) error {
 		"attach":           func(root string) error { return childAttach(root, false) },
 		"attach-leader":    func(root string) error { return childAttach(root, true) },
 		"own":              childOwn,
+		"null":             childNull,
+		"null-none":        childNullNone,
 		"no-tty":           childNoTTY,
 	}
 }

@@ -54,7 +54,12 @@ func (s *stage) useTerminal() error {
 	return s.slave.Close()
 }
 
-func (s *stage) ownStdio() error { return console.OwnStdio(s.plan.Process.UID) }
+func (s *stage) ownStdio() error {
+	if err := console.ReopenNull(s.root); err != nil {
+		return err
+	}
+	return console.OwnStdio(s.plan.Process.UID)
+}
 
 func (s *stage) setLimits() error { return proc.SetRlimits(s.plan.Process.Rlimits) }
 
