@@ -16,7 +16,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-//go:generate go tool easyjson -no_std_marshalers -output_filename zrecord.go container.go
+//go:generate fastjson/generate zrecord.go container.go
 
 // Errors a caller may match. Their texts are what engines grep for.
 var (

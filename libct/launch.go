@@ -10,11 +10,11 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/spawn"
 	"github.com/hako-runtime/hako/libct/wire"
-	"github.com/mailru/easyjson"
 	"golang.org/x/sys/unix"
 )
 
@@ -160,7 +160,7 @@ func (l *launch) serveHooks() error {
 
 func (l *launch) serveReport(payload []byte) error {
 	var rep plan.Report
-	if err := easyjson.Unmarshal(payload, &rep); err != nil {
+	if err := fastjson.Unmarshal(payload, &rep); err != nil {
 		return fmt.Errorf("report of the init stage: %w", err)
 	}
 	for _, w := range rep.Warnings {

@@ -4,11 +4,10 @@ package libct
 
 import (
 	json "encoding/json"
+	jwriter "github.com/hako-runtime/hako/libct/fastjson"
 	host "github.com/hako-runtime/hako/libct/host"
 	plan "github.com/hako-runtime/hako/libct/plan"
-	easyjson "github.com/mailru/easyjson"
 	jlexer "github.com/mailru/easyjson/jlexer"
-	jwriter "github.com/mailru/easyjson/jwriter"
 	specs_go "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -17,7 +16,6 @@ var (
 	_ *json.RawMessage
 	_ *jlexer.Lexer
 	_ *jwriter.Writer
-	_ easyjson.Marshaler
 )
 
 func easyjsonCa7308f2DecodeGithubComHakoRuntimeHakoLibct(in *jlexer.Lexer, out *record) {

@@ -25,7 +25,8 @@ const module = "github.com/hako-runtime/hako"
 // A package belongs to one layer, and imports from lower layers only: imports
 // point down, siblings never meet. The numbers have no other meaning.
 const (
-	leaf      = iota + 1 // one kernel interface or one format
+	ground    = iota + 1 // what generated code runs on
+	leaf                 // one kernel interface or one format
 	shared               // by the parts of one mechanism, and known to nobody else
 	part                 // of a mechanism: another mechanism must not know it
 	mechanism            // takes kernel terms
@@ -38,6 +39,8 @@ const (
 // layers is the import policy of ARCHITECTURE: a new package is a new row.
 // Names are relative to the module; the command line is ".".
 var layers = map[string]int{
+	"libct/fastjson": ground,
+
 	"libct/cgroup/limits": leaf,
 	"libct/host":          leaf,
 	"libct/idmap":         leaf,
@@ -99,7 +102,7 @@ var bundleMayUse = []string{"libct/safepath", "libct/idmap"}
 // sharedLeaves are the leaves that both libct and libct/initproc may import;
 // plan and the mechanisms they share freely. Host facts and paths reach the
 // container's side in the plan and as descriptors.
-var sharedLeaves = []string{"libct/wire", "libct/timeline"}
+var sharedLeaves = []string{"libct/wire", "libct/timeline", "libct/fastjson"}
 
 const (
 	cliModule     = "github.com/urfave/cli/v3"
@@ -118,7 +121,7 @@ const (
 var thirdParty = map[string][]string{
 	".":                    {cliModule, runtimeSpec},
 	"libct":                {runtimeSpec, generatedJSON},
-	"libct/initproc":       {generatedJSON},
+	"libct/fastjson":       {generatedJSON},
 	"libct/plan":           {runtimeSpec, generatedJSON},
 	"libct/state":          {generatedJSON},
 	"libct/wire":           {generatedJSON},

@@ -13,12 +13,12 @@ import (
 	"runtime"
 	"strconv"
 
+	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/safepath"
 	"github.com/hako-runtime/hako/libct/timeline"
 	"github.com/hako-runtime/hako/libct/wire"
-	"github.com/mailru/easyjson"
 	"golang.org/x/sys/unix"
 )
 
@@ -119,7 +119,7 @@ func (s *stage) fail(err error) {
 		return
 	}
 	result := s.files[plan.File{Role: plan.FileResult}]
-	if data, err := easyjson.Marshal(f); err == nil {
+	if data, err := fastjson.Marshal(f); err == nil {
 		_, _ = result.Write(data) // best effort: start may be gone
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/mailru/easyjson"
+	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -56,12 +56,12 @@ func TestPlanSurvivesTheWire(t *testing.T) {
 		} else if err := json.Unmarshal(data, &want); err != nil {
 			t.Fatal(err)
 		}
-		sent, err := easyjson.Marshal(&want)
+		sent, err := fastjson.Marshal(&want)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got Plan
-		if err := easyjson.Unmarshal(sent, &got); err != nil {
+		if err := fastjson.Unmarshal(sent, &got); err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(got, want) {

@@ -4,10 +4,9 @@ package plan
 
 import (
 	json "encoding/json"
+	jwriter "github.com/hako-runtime/hako/libct/fastjson"
 	timeline "github.com/hako-runtime/hako/libct/timeline"
-	easyjson "github.com/mailru/easyjson"
 	jlexer "github.com/mailru/easyjson/jlexer"
-	jwriter "github.com/mailru/easyjson/jwriter"
 )
 
 // suppress unused package warning
@@ -15,7 +14,6 @@ var (
 	_ *json.RawMessage
 	_ *jlexer.Lexer
 	_ *jwriter.Writer
-	_ easyjson.Marshaler
 )
 
 func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan(in *jlexer.Lexer, out *Report) {

@@ -4,9 +4,8 @@ package plan
 
 import (
 	json "encoding/json"
-	easyjson "github.com/mailru/easyjson"
+	jwriter "github.com/hako-runtime/hako/libct/fastjson"
 	jlexer "github.com/mailru/easyjson/jlexer"
-	jwriter "github.com/mailru/easyjson/jwriter"
 	specs_go "github.com/opencontainers/runtime-spec/specs-go"
 	fs "io/fs"
 )
@@ -16,7 +15,6 @@ var (
 	_ *json.RawMessage
 	_ *jlexer.Lexer
 	_ *jwriter.Writer
-	_ easyjson.Marshaler
 )
 
 func easyjson37f6e425DecodeGithubComHakoRuntimeHakoLibctPlan(in *jlexer.Lexer, out *specDocument) {
@@ -1826,7 +1824,7 @@ func easyjson37f6e425DecodeGithubComOpencontainersRuntimeSpecSpecsGo6(in *jlexer
 				easyjson37f6e425DecodeGithubComOpencontainersRuntimeSpecSpecsGo20(in, out.Resources)
 			}
 		case "credentialSpec":
-			if m, ok := out.CredentialSpec.(easyjson.Unmarshaler); ok {
+			if m, ok := out.CredentialSpec.(jwriter.Unmarshaler); ok {
 				m.UnmarshalEasyJSON(in)
 			} else if m, ok := out.CredentialSpec.(json.Unmarshaler); ok {
 				_ = m.UnmarshalJSON(in.Raw())
@@ -1917,7 +1915,7 @@ func easyjson37f6e425EncodeGithubComOpencontainersRuntimeSpecSpecsGo6(out *jwrit
 	if in.CredentialSpec != nil {
 		const prefix string = ",\"credentialSpec\":"
 		out.RawString(prefix)
-		if m, ok := in.CredentialSpec.(easyjson.Marshaler); ok {
+		if m, ok := in.CredentialSpec.(jwriter.Marshaler); ok {
 			m.MarshalEasyJSON(out)
 		} else if m, ok := in.CredentialSpec.(json.Marshaler); ok {
 			out.Raw(m.MarshalJSON())

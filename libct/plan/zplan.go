@@ -7,6 +7,7 @@ import (
 	caps "github.com/hako-runtime/hako/libct/caps"
 	cgroup "github.com/hako-runtime/hako/libct/cgroup"
 	devices "github.com/hako-runtime/hako/libct/cgroup/devices"
+	jwriter "github.com/hako-runtime/hako/libct/fastjson"
 	hooks "github.com/hako-runtime/hako/libct/hooks"
 	idmap "github.com/hako-runtime/hako/libct/idmap"
 	lsm "github.com/hako-runtime/hako/libct/lsm"
@@ -15,9 +16,7 @@ import (
 	rdt "github.com/hako-runtime/hako/libct/rdt"
 	rootfs "github.com/hako-runtime/hako/libct/rootfs"
 	spawn "github.com/hako-runtime/hako/libct/spawn"
-	easyjson "github.com/mailru/easyjson"
 	jlexer "github.com/mailru/easyjson/jlexer"
-	jwriter "github.com/mailru/easyjson/jwriter"
 )
 
 // suppress unused package warning
@@ -25,7 +24,6 @@ var (
 	_ *json.RawMessage
 	_ *jlexer.Lexer
 	_ *jwriter.Writer
-	_ easyjson.Marshaler
 )
 
 func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan(in *jlexer.Lexer, out *Plan) {

@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/mailru/easyjson"
+	"github.com/hako-runtime/hako/libct/fastjson"
 	"golang.org/x/sys/unix"
 )
 
@@ -128,8 +128,8 @@ func (d *Dir) Busy() bool {
 }
 
 // Save replaces the record, so that a reader sees the old or the new one.
-func (d *Dir) Save(record easyjson.Marshaler) error {
-	data, err := easyjson.Marshal(record)
+func (d *Dir) Save(record fastjson.Marshaler) error {
+	data, err := fastjson.Marshal(record)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (d *Dir) Save(record easyjson.Marshaler) error {
 
 // Load reads the record.
 // The error matches fs.ErrNotExist if there is none.
-func (d *Dir) Load(record easyjson.Unmarshaler) error {
+func (d *Dir) Load(record fastjson.Unmarshaler) error {
 	path := filepath.Join(d.path, recordFile)
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -160,7 +160,7 @@ func (d *Dir) Load(record easyjson.Unmarshaler) error {
 	if _, err := f.ReadAt(data, 0); err != nil {
 		return err
 	}
-	if err := easyjson.Unmarshal(data, record); err != nil {
+	if err := fastjson.Unmarshal(data, record); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

@@ -15,11 +15,11 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/mailru/easyjson"
+	"github.com/hako-runtime/hako/libct/fastjson"
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go tool easyjson -no_std_marshalers -output_filename zwire.go wire.go
+//go:generate ../fastjson/generate zwire.go wire.go
 
 // Kind says what a message means.
 type Kind uint8
@@ -74,7 +74,7 @@ func NewFailure(step string, err error) *Failure {
 // ReadFailure decodes the payload of Fail; the error is the failure itself.
 func ReadFailure(payload []byte) error {
 	f := new(Failure)
-	if err := easyjson.Unmarshal(payload, f); err != nil {
+	if err := fastjson.Unmarshal(payload, f); err != nil {
 		return fmt.Errorf("failure of the init stage: %w", err)
 	}
 	return f
@@ -130,11 +130,11 @@ func (c *Conn) Close() error {
 }
 
 // Send sends one message; payload may be nil.
-func (c *Conn) Send(kind Kind, payload easyjson.Marshaler, files ...*os.File) error {
+func (c *Conn) Send(kind Kind, payload fastjson.Marshaler, files ...*os.File) error {
 	var body []byte
 	if payload != nil {
 		var err error
-		if body, err = easyjson.Marshal(payload); err != nil {
+		if body, err = fastjson.Marshal(payload); err != nil {
 			return err
 		}
 	}
@@ -214,7 +214,7 @@ func (c *Conn) Receive() (kind Kind, payload []byte, files []*os.File, err error
 // Expect reads the next message, which must be of the given kind or a Fail,
 // which is returned as an error, and decodes it into payload if not nil.
 // Descriptors are accepted only if keep is not nil.
-func (c *Conn) Expect(want Kind, payload easyjson.Unmarshaler, keep *[]*os.File) error {
+func (c *Conn) Expect(want Kind, payload fastjson.Unmarshaler, keep *[]*os.File) error {
 	kind, body, files, err := c.Receive()
 	if err != nil {
 		return err
@@ -233,7 +233,7 @@ func (c *Conn) Expect(want Kind, payload easyjson.Unmarshaler, keep *[]*os.File)
 	if payload == nil {
 		return nil
 	}
-	return easyjson.Unmarshal(body, payload)
+	return fastjson.Unmarshal(body, payload)
 }
 
 func (c *Conn) read(b []byte) error {

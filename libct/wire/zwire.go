@@ -4,9 +4,8 @@ package wire
 
 import (
 	json "encoding/json"
-	easyjson "github.com/mailru/easyjson"
+	jwriter "github.com/hako-runtime/hako/libct/fastjson"
 	jlexer "github.com/mailru/easyjson/jlexer"
-	jwriter "github.com/mailru/easyjson/jwriter"
 )
 
 // suppress unused package warning
@@ -14,7 +13,6 @@ var (
 	_ *json.RawMessage
 	_ *jlexer.Lexer
 	_ *jwriter.Writer
-	_ easyjson.Marshaler
 )
 
 func easyjsonBc844f46DecodeGithubComHakoRuntimeHakoLibctWire(in *jlexer.Lexer, out *Failure) {
