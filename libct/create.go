@@ -331,6 +331,7 @@ func (c *creation) openCgroupView() error {
 
 func (c *creation) clone() error {
 	c.launch.r, c.launch.plan = c.r, c.plan
+	c.namespaces, c.preserve = c.plan.Namespaces, c.plan.Process.PreserveFDs
 	if len(c.plan.Hooks.CreateContainer)+len(c.plan.Hooks.StartContainer) > 0 {
 		var err error
 		if c.launch.state, err = json.Marshal(c.hookState(specs.StateCreating, 0)); err != nil {

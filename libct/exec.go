@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -22,8 +21,6 @@ import (
 type execution struct {
 	c     *Container
 	o     ExecOptions
-	facts host.Facts
-	plan  *plan.Plan
 	group cgroup.Group
 	init  *os.File // pidfd of the container's process
 	term  *terminal
@@ -43,10 +40,11 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 		run  func() error
 	}{
 		{"check the container", x.check},
+		{"clone the init stage", x.clone},
+		// From here to "serve" init's runtime starts, in parallel with us.
 		{"plan", x.makePlan},
 		{"prepare the terminal", x.openTerminal},
-		{"open the cgroup", x.openCgroup},
-		{"clone the init stage", x.clone},
+		{"place the init stage", x.place},
 		{"serve the init stage", x.serve},
 		{"execute", x.executed},
 		{"write the pid file", x.report},
@@ -72,30 +70,40 @@ func (x *execution) close() {
 	x.term.close()
 }
 
+// check does without the container's full status: a created one may execute
+// as well as a running one.
 func (x *execution) check() (err error) {
-	status, err := x.c.status()
+	rec := &x.c.record
+	if !rec.Ready {
+		return fmt.Errorf("cannot exec in a container that is not created: %w", ErrNotRunning)
+	}
+	if x.init, err = openPidfd(rec.Pid, rec.StartTime); err != nil {
+		return fmt.Errorf("cannot exec in a stopped container: %w", err)
+	}
+	if x.group, err = x.c.group(); err != nil {
+		return err
+	}
+	frozen, err := x.group.Frozen()
 	if err != nil {
 		return err
 	}
-	switch {
-	case status == Stopped || status == Creating:
-		return fmt.Errorf("cannot exec in a %s container: %w", status, ErrNotRunning)
-	case status == Paused && !x.o.IgnorePaused:
+	if frozen && !x.o.IgnorePaused {
 		return fmt.Errorf("cannot exec in a paused container (use --ignore-paused to override): %w", ErrPaused)
 	}
-	if x.init, err = openPidfd(x.c.record.Pid, x.c.record.StartTime); err != nil {
-		return err
-	}
-	x.facts, err = host.Probe()
+	x.cgroup, err = x.group.Dir()
 	return err
 }
 
 func (x *execution) makePlan() error {
+	facts, err := host.Probe()
+	if err != nil {
+		return err
+	}
 	process, err := x.o.Process(x.c.record.Process)
 	if err != nil {
 		return err
 	}
-	p, warnings, err := plan.Exec(x.c.record.Plan, process, x.facts, plan.ExecOptions{
+	p, warnings, err := plan.Exec(x.c.record.Plan, process, facts, plan.ExecOptions{
 		PreserveFDs: x.o.PreserveFDs, ListenFDs: listenFDs(),
 	})
 	if err != nil {
@@ -109,9 +117,9 @@ func (x *execution) makePlan() error {
 			return err
 		}
 	}
-	x.plan = p
+	x.launch.plan = p
 	x.keyring = x.c.record.Plan.Setup.NewKeyring
-	return x.target()
+	return nil
 }
 
 // target lists the namespaces in which the container's process differs from
@@ -151,14 +159,6 @@ func (x *execution) openTerminal() (err error) {
 	return nil
 }
 
-func (x *execution) openCgroup() (err error) {
-	if x.group, err = x.c.group(); err != nil {
-		return err
-	}
-	x.cgroup, err = x.group.Dir()
-	return err
-}
-
 // joinCgroups moves the child where it could not be born.
 func (x *execution) joinCgroups() error {
 	pid := x.child.Pid
@@ -176,23 +176,29 @@ func (x *execution) joinCgroups() error {
 }
 
 func (x *execution) clone() error {
-	x.launch.r, x.launch.plan = x.c.r, x.plan
-	restore, err := initialAffinity(x.plan.Process.AffinityInitial)
-	if err != nil {
+	x.launch.r = x.c.r
+	x.preserve = x.o.PreserveFDs + listenFDs()
+	if err := x.target(); err != nil {
 		return err
 	}
-	defer restore()
-	err = x.spawn()
-	if errors.Is(err, unix.EBUSY) && x.cgroup != nil {
-		// The container has moved its processes into cgroups of its own, and
-		// the upper one may not hold any: cgroups(7), no internal processes.
-		if err := x.useInitsCgroup(); err != nil {
-			return err
+	err := x.spawn()
+	if !errors.Is(err, unix.EBUSY) || x.cgroup == nil {
+		return err
+	}
+	// The container has moved its processes into cgroups of its own, and the
+	// upper one may not hold any: cgroups(7), no internal processes.
+	if err := x.useInitsCgroup(); err != nil {
+		return err
+	}
+	return x.spawn()
+}
+
+// place does what the host has to do to the waiting process from outside.
+func (x *execution) place() error {
+	if set := x.plan.Process.AffinityInitial; set != nil {
+		if err := proc.SetAffinity(x.child.Pid, set); err != nil {
+			return x.explain(fmt.Errorf("process.execCPUAffinity.initial: %w", err))
 		}
-		err = x.spawn()
-	}
-	if err != nil {
-		return err
 	}
 	if err := x.joinCgroups(); err != nil {
 		return err
@@ -222,29 +228,6 @@ func (x *execution) useInitsCgroup() error {
 		return err
 	}
 	return errors.New("the container's process is in no cgroup v2")
-}
-
-// initialAffinity makes the calling thread, and with it the child, run where
-// process.execCPUAffinity.initial says, until restore.
-func initialAffinity(set proc.CPUSet) (restore func(), err error) {
-	if set == nil {
-		return func() {}, nil
-	}
-	runtime.LockOSThread()
-	var before unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &before); err != nil {
-		runtime.UnlockOSThread()
-		return nil, os.NewSyscallError("sched_getaffinity", err)
-	}
-	if err := proc.SetAffinity(0, set); err != nil {
-		runtime.UnlockOSThread()
-		return nil, fmt.Errorf("process.execCPUAffinity.initial: %w", err)
-	}
-	return func() {
-		// Where this fails, only this short-lived hako is slower.
-		_ = unix.SchedSetaffinity(0, &before)
-		runtime.UnlockOSThread()
-	}, nil
 }
 
 // report tells the caller of the process, now that it is executing.

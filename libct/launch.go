@@ -20,16 +20,18 @@ import (
 
 // launch is one init stage being started, for create and exec alike.
 type launch struct {
-	r       *Runtime
-	plan    *plan.Plan
-	files   []*os.File  // sent to init; closed when sent
-	roles   []plan.File // what they are
-	state   json.RawMessage
-	keyring bool // the container has a session keyring of its own
-	target  *spawn.Target
-	cgroup  *os.File
-	slackNS uint64              // of the caller's timers
-	hooks   func(pid int) error // when init asks for them
+	r          *Runtime
+	plan       *plan.Plan  // needed when serving
+	files      []*os.File  // sent to init; closed when sent
+	roles      []plan.File // what they are
+	state      json.RawMessage
+	keyring    bool // the container has a session keyring of its own
+	target     *spawn.Target
+	cgroup     *os.File
+	slackNS    uint64 // of the caller's timers
+	preserve   int    // descriptors from 3 on that are for the process
+	namespaces spawn.Namespaces
+	hooks      func(pid int) error // when init asks for them
 
 	child *spawn.Process
 	conn  *wire.Conn
@@ -43,8 +45,7 @@ func (l *launch) attach(f *os.File, role plan.Role, index int) {
 
 // spawn makes the process; it waits for its plan.
 func (l *launch) spawn() error {
-	preserve := l.plan.Process.PreserveFDs
-	if err := checkInherited(preserve); err != nil {
+	if err := checkInherited(l.preserve); err != nil {
 		return err
 	}
 	exe, err := spawn.Self()
@@ -59,14 +60,14 @@ func (l *launch) spawn() error {
 	defer theirs.Close()
 	l.child, err = spawn.Start(spawn.Child{
 		Exe:  exe,
-		Args: []string{"hako:init", "init", strconv.Itoa(3 + preserve)},
+		Args: []string{"hako:init", "init", strconv.Itoa(3 + l.preserve)},
 		// One processor and no garbage collection: it lives for a millisecond.
 		Env:          []string{"GOMAXPROCS=1", "GOGC=off"},
-		Namespaces:   l.plan.Namespaces,
+		Namespaces:   l.namespaces,
 		Target:       l.target,
 		Cgroup:       l.cgroup,
 		Wire:         theirs,
-		PreserveFDs:  preserve,
+		PreserveFDs:  l.preserve,
 		TimerSlackNS: l.slackNS,
 	})
 	if err != nil {
