@@ -482,6 +482,8 @@ on_terminal() {
 	script -qec "$1" /dev/null <>"$T/keyboard" 3>&-
 }
 
+# Fails at times with f67c9cc: run starts the program before it has received the
+# terminal, so that ONLCR is still set when the first lines are written.
 @test "run: a terminal in the foreground, lines end with a line feed only" {
 	update_config '.process.terminal = true'
 	sh_script 'test -t 0 && test -t 1 && test -t 2 && echo one && tty'
