@@ -81,7 +81,10 @@ func (m report) err() error {
 		return fmt.Errorf("unexpected report of the init stage: step %d", m.Step)
 	}
 	if m.Step == stepJoin {
-		name, _ := nsName(uint64(m.Value))
+		name, file := nsName(uint64(m.Value))
+		if file == "" { // several at once, of a Target
+			return fmt.Errorf("join the namespaces of the container: %w", os.NewSyscallError("setns", syscall.Errno(m.Errno)))
+		}
 		return fmt.Errorf("join %s namespace: %w", name, os.NewSyscallError("setns", syscall.Errno(m.Errno)))
 	}
 	return fmt.Errorf("%s: %w", texts[m.Step], syscall.Errno(m.Errno))

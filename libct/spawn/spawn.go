@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +45,8 @@ type Target struct {
 type Process struct {
 	Pid    int
 	report *os.File // raw child → host: step and errno; end of file at execve
+	reaped bool     // Pid may belong to anybody by now
+	status unix.WaitStatus
 }
 
 // Start clones, joins and executes. On return the child exists; whether its
@@ -53,7 +56,7 @@ type Process struct {
 // Runs on the host.
 func Start(c Child) (*Process, error) {
 	a, files, err := prepare(c)
-	defer closeAll(files)
+	defer func() { closeAll(files) }()
 	if err != nil {
 		return nil, err
 	}
@@ -140,9 +143,41 @@ func (p *Process) Failure() error {
 // Release closes the host's descriptors of p.
 func (p *Process) Release() { p.report.Close() }
 
+// End kills the process if it has not ended by itself within grace, reaps it
+// and tells how it ended. It may be called again: a number that has been given
+// back is never signalled.
+func (p *Process) End(grace time.Duration) unix.WaitStatus {
+	if p.reaped {
+		return p.status
+	}
+	// Until we reap it the number is our child's, dead or alive.
+	if grace <= 0 || !ends(p.Pid, grace) {
+		_ = unix.Kill(p.Pid, unix.SIGKILL) // gone is as good
+	}
+	p.status = reap(p.Pid)
+	p.reaped = true
+	return p.status
+}
+
+// ends waits for our child pid to end, without reaping it.
+func ends(pid int, limit time.Duration) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	deadline := time.Now().Add(limit)
+	for {
+		left := int(time.Until(deadline).Milliseconds())
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, max(left, 0))
+		if !errors.Is(err, unix.EINTR) {
+			return n > 0
+		}
+	}
+}
+
 func (p *Process) abandon() {
-	_ = unix.Kill(p.Pid, unix.SIGKILL) // our own unreaped child: the pid cannot have been reused
-	reap(p.Pid)
+	p.End(0)
 	p.report.Close()
 }
 
@@ -175,10 +210,10 @@ func (p *Process) read() (m report, err error) {
 	return *(*report)(unsafe.Pointer(&buf)), nil
 }
 
-func reap(pid int) {
+func reap(pid int) (status unix.WaitStatus) {
 	for {
-		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); !errors.Is(err, unix.EINTR) {
-			return
+		if _, err := unix.Wait4(pid, &status, unix.WALL, nil); !errors.Is(err, unix.EINTR) {
+			return status
 		}
 	}
 }

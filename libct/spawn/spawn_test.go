@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hako-runtime/hako/libct/idmap"
 	"golang.org/x/sys/unix"
@@ -357,4 +358,82 @@ func TestPrintNofile(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("soft limit %d", lim.Cur)
+}
+
+// TestEndTellsHowAndNeverSignalsTwice: after the first End the number may be
+// anybody's; a second one must not touch it.
+func TestEndTellsHowAndNeverSignalsTwice(t *testing.T) {
+	for _, c := range []struct {
+		name, script string
+		grace        time.Duration
+		want         string
+	}{
+		{"ended before", "exit 7", time.Minute, "exit 7"},
+		{"ended by a signal", "kill -TERM $$", time.Minute, "signal 15"},
+		{"killed at once", "sleep 1000", 0, "signal 9"},
+		{"killed after the grace", "sleep 1000", 20 * time.Millisecond, "signal 9"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", c.script}, &syscall.ProcAttr{Env: os.Environ()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &Process{Pid: pid}
+			if got := ending(p.End(c.grace)); got != c.want {
+				t.Errorf("ended by %s, want %s", got, c.want)
+			}
+			stranger := holder(t, 0)
+			p.Pid = stranger // as if the number had been used again
+			if got := ending(p.End(0)); got != c.want {
+				t.Errorf("ended by %s the second time, want %s", got, c.want)
+			}
+			if err := unix.Kill(stranger, 0); err != nil {
+				t.Errorf("the stranger: %v", err)
+			}
+			if got, err := unix.Wait4(stranger, nil, unix.WNOHANG, nil); got != 0 || err != nil {
+				t.Errorf("the stranger was killed: wait4 = %d, %v", got, err)
+			}
+		})
+	}
+}
+
+func ending(s unix.WaitStatus) string {
+	if s.Signaled() {
+		return fmt.Sprintf("signal %d", s.Signal())
+	}
+	return fmt.Sprintf("exit %d", s.ExitStatus())
+}
+
+// TestStartKeepsNoDescriptor but the report of the process that it returns.
+func TestStartKeepsNoDescriptor(t *testing.T) {
+	m := []idmap.Map{{ContainerID: 0, HostID: 100000, Size: 1}}
+	count := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	for name, c := range map[string]Child{
+		"plain":         {},
+		"user":          {Namespaces: Namespaces{New: unix.CLONE_NEWUSER, UIDMap: m, GIDMap: m}},
+		"cannot join":   {Namespaces: Namespaces{Join: []Join{{unix.CLONE_NEWNET, "/nonexistent"}}}},
+		"cannot be run": {Namespaces: Namespaces{New: unix.CLONE_NEWUSER}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := count()
+			_, _, _ = tryRun(t, c)
+			if after := count(); after != before {
+				t.Errorf("%d descriptors before, %d after", before, after)
+			}
+		})
+	}
+}
+
+// TestTargetThatIsGone says so in words: several namespaces have no one name.
+func TestTargetThatIsGone(t *testing.T) {
+	err := report{Step: stepJoin, Errno: uint32(unix.ESRCH), Value: unix.CLONE_NEWPID | unix.CLONE_NEWNET}.err()
+	if !errors.Is(err, unix.ESRCH) || err.Error() != "join the namespaces of the container: setns: no such process" {
+		t.Errorf("error %v", err)
+	}
 }
