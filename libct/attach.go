@@ -123,14 +123,19 @@ func (t *terminal) close() {
 // attend forwards signals to our child pid until it exits, and reaps what a
 // subreaper inherits. It returns the exit code.
 func attend(pid int, t *terminal) (code int, err error) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("pidfd_open", err)
+	}
 	if t != nil {
 		if err := t.connect(); err != nil {
 			_ = unix.Kill(pid, unix.SIGKILL) // our own unreaped child
 			_, _ = wait(pid)
+			unix.Close(pidfd)
 			return 0, err
 		}
 	}
-	go forward(pid, t)
+	go forward(pidfd, t) // the descriptor is its own from here on
 	for {
 		var status unix.WaitStatus
 		got, err := unix.Wait4(-1, &status, unix.WALL, nil)
@@ -176,8 +181,11 @@ func (t *terminal) drain() {
 const settling = 100 * time.Millisecond
 
 // forward sends what hako is told to the process: at once the signals that
-// people and service managers send, soon all. It does not return.
-func forward(pid int, t *terminal) {
+// people and service managers send, soon all. When the process is gone, which
+// a signal is the first to notice, the next one acts on hako itself: nobody
+// has to wait for a poststop hook that hangs. It does not return before.
+func forward(pidfd int, t *terminal) {
+	defer unix.Close(pidfd)
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
 	if t != nil {
@@ -190,25 +198,27 @@ func forward(pid int, t *terminal) {
 		case <-settled:
 			signal.Notify(signals)
 		case s := <-signals:
-			forwardOne(s.(unix.Signal), pid, t)
+			if !forwardOne(s.(unix.Signal), pidfd, t) {
+				signal.Reset()
+				return
+			}
 		}
 	}
 }
 
 // forwardOne knows what is not for the process: SIGCHLD tells of our child,
-// SIGURG is the Go runtime's, SIGPIPE our own output's.
-func forwardOne(s unix.Signal, pid int, t *terminal) {
-	switch s {
-	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE:
-	case unix.SIGWINCH:
-		if t != nil {
-			t.resize()
-			return
-		}
-		_ = unix.Kill(pid, s)
-	default:
-		_ = unix.Kill(pid, s) // it may be gone already
+// SIGURG is the Go runtime's, SIGPIPE our own output's. The process is named
+// by its descriptor, since its number is free as soon as attend has reaped it.
+// It reports whether the process is still there.
+func forwardOne(s unix.Signal, pidfd int, t *terminal) bool {
+	switch {
+	case s == unix.SIGCHLD || s == unix.SIGURG || s == unix.SIGPIPE:
+		return true
+	case s == unix.SIGWINCH && t != nil:
+		t.resize()
+		return true
 	}
+	return !errors.Is(unix.PidfdSendSignal(pidfd, s, nil, 0), unix.ESRCH)
 }
 
 // dialConsole connects to --console-socket.
