@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"sync"
-	"time"
 
 	"github.com/hako-runtime/hako/libct/console"
+	"github.com/hako-runtime/hako/libct/relay"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,7 +51,21 @@ func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
 	if o.Keep {
 		return code, err
 	}
-	return code, errors.Join(err, r.Timeline.Step("delete", func() error { return r.Delete(id, true) }))
+	return code, errors.Join(err, r.Timeline.Step("delete", ct.clear))
+}
+
+// clear deletes a container that this process has seen stop, unless somebody
+// else has deleted it meanwhile.
+func (c *Container) clear() error {
+	err := c.dir.Lock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer c.dir.Unlock()
+	return c.remove()
 }
 
 // terminal is the user's end of a foreground process's terminal.
@@ -120,22 +135,30 @@ func (t *terminal) close() {
 	}
 }
 
-// attend forwards signals to our child pid until it exits, and reaps what a
+// attend relays signals to our child pid until it exits, and reaps what a
 // subreaper inherits. It returns the exit code.
 func attend(pid int, t *terminal) (code int, err error) {
-	pidfd, err := unix.PidfdOpen(pid, 0)
+	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return 0, os.NewSyscallError("pidfd_open", err)
 	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	defer pidfd.Close()
 	if t != nil {
 		if err := t.connect(); err != nil {
 			_ = unix.Kill(pid, unix.SIGKILL) // our own unreaped child
 			_, _ = wait(pid)
-			unix.Close(pidfd)
 			return 0, err
 		}
+		go t.follow()
 	}
-	go forward(pidfd, t) // the descriptor is its own from here on
+	stop, err := relay.To(pidfd)
+	if err != nil {
+		return 0, err
+	}
+	// Afterwards a signal is for hako itself: nobody has to wait for a
+	// poststop hook that hangs.
+	defer stop()
 	for {
 		var status unix.WaitStatus
 		got, err := unix.Wait4(-1, &status, unix.WALL, nil)
@@ -152,6 +175,16 @@ func attend(pid int, t *terminal) (code int, err error) {
 			t.drain()
 		}
 		return exitCode(status), nil
+	}
+}
+
+// follow keeps the size of the container's terminal that of the user's.
+func (t *terminal) follow() {
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, unix.SIGWINCH)
+	t.resize() // it may have changed since
+	for range changed {
+		t.resize()
 	}
 }
 
@@ -173,52 +206,6 @@ func (t *terminal) drain() {
 		default:
 		}
 	}
-}
-
-// settling is how long a container lives before hako forwards every signal.
-// Asking the Go runtime for a signal costs four context switches, for all of
-// them a millisecond: as long as a short container lives.
-const settling = 100 * time.Millisecond
-
-// forward sends what hako is told to the process: at once the signals that
-// people and service managers send, soon all. When the process is gone, which
-// a signal is the first to notice, the next one acts on hako itself: nobody
-// has to wait for a poststop hook that hangs. It does not return before.
-func forward(pidfd int, t *terminal) {
-	defer unix.Close(pidfd)
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
-	if t != nil {
-		signal.Notify(signals, unix.SIGWINCH)
-		t.resize() // it may have changed since
-	}
-	settled := time.After(settling)
-	for {
-		select {
-		case <-settled:
-			signal.Notify(signals)
-		case s := <-signals:
-			if !forwardOne(s.(unix.Signal), pidfd, t) {
-				signal.Reset()
-				return
-			}
-		}
-	}
-}
-
-// forwardOne knows what is not for the process: SIGCHLD tells of our child,
-// SIGURG is the Go runtime's, SIGPIPE our own output's. The process is named
-// by its descriptor, since its number is free as soon as attend has reaped it.
-// It reports whether the process is still there.
-func forwardOne(s unix.Signal, pidfd int, t *terminal) bool {
-	switch {
-	case s == unix.SIGCHLD || s == unix.SIGURG || s == unix.SIGPIPE:
-		return true
-	case s == unix.SIGWINCH && t != nil:
-		t.resize()
-		return true
-	}
-	return !errors.Is(unix.PidfdSendSignal(pidfd, s, nil, 0), unix.ESRCH)
 }
 
 // dialConsole connects to --console-socket.

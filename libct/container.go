@@ -90,6 +90,7 @@ type ExecOptions struct {
 	Detach        bool
 	PreserveFDs   int
 	IgnorePaused  bool
+	Caps          []string // --cap: added to what Process has
 	Cgroups       []string // --cgroup: "PATH" or "controller[,controller]:PATH"
 }
 

@@ -258,11 +258,13 @@ func (c *creation) openMounts() error {
 }
 
 // needsSource tells the rows of which init cannot find the source for itself:
-// bind mounts, and a /sys that stands in where sysfs cannot be mounted for
-// want of a network namespace of one's own; mount_namespaces(7).
+// bind mounts, and a /sys that stands in where sysfs cannot be mounted, as the
+// network namespace is not one of the container's user namespace;
+// user_namespaces(7).
 func (c *creation) needsSource(m rootfs.Mount) bool {
-	ownNet := c.plan.Namespaces.New&unix.CLONE_NEWNET != 0
-	return m.Kind == rootfs.KindBind || m.Kind == rootfs.KindNew && m.FSType == "sysfs" && !ownNet
+	n := &c.plan.Namespaces
+	foreignNet := n.Has(unix.CLONE_NEWUSER) && n.New&unix.CLONE_NEWNET == 0
+	return m.Kind == rootfs.KindBind || m.Kind == rootfs.KindNew && m.FSType == "sysfs" && foreignNet
 }
 
 func (c *creation) openDevices() error {

@@ -102,6 +102,12 @@ func (c *Container) destroy(force bool) error {
 	default:
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s: %w", c.record.ID, status, ErrRunning)
 	}
+	return c.remove()
+}
+
+// remove removes what a stopped container leaves, of which the caller holds
+// the lock.
+func (c *Container) remove() error {
 	group, err := c.group()
 	if err != nil {
 		return err

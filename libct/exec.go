@@ -13,6 +13,7 @@ import (
 	"github.com/hako-runtime/hako/libct/lsm"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
+	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/spawn"
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,7 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 		{"clone the init stage", x.clone},
 		// From here to "serve" init's runtime starts, in parallel with us.
 		{"plan", x.makePlan},
+		{"open the root", x.openRoot},
 		{"prepare the terminal", x.openTerminal},
 		{"place the init stage", x.place},
 		{"serve the init stage", x.serve},
@@ -104,7 +106,7 @@ func (x *execution) makePlan() error {
 		return err
 	}
 	p, warnings, err := plan.Exec(x.c.record.Plan, process, facts, plan.ExecOptions{
-		PreserveFDs: x.o.PreserveFDs, ListenFDs: listenFDs(),
+		AddCaps: x.o.Caps, PreserveFDs: x.o.PreserveFDs, ListenFDs: listenFDs(),
 	})
 	if err != nil {
 		return err
@@ -159,6 +161,25 @@ func (x *execution) openTerminal() (err error) {
 	return nil
 }
 
+// openRoot opens the root of a container that has only changed its root
+// directory: no mount namespace leads there.
+func (x *execution) openRoot() error {
+	rec := &x.c.record
+	if rec.Plan.Setup.Root.Enter != rootfs.EnterChroot {
+		return nil
+	}
+	path := "/proc/" + strconv.Itoa(rec.Pid) + "/root"
+	root, err := os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil || unix.PidfdSendSignal(int(x.init.Fd()), 0, nil, 0) != nil {
+		if err == nil {
+			root.Close()
+		}
+		return ErrNotRunning
+	}
+	x.attach(root, plan.FileRoot, 0)
+	return nil
+}
+
 // joinCgroups moves the child where it could not be born.
 func (x *execution) joinCgroups() error {
 	pid := x.child.Pid
@@ -206,28 +227,36 @@ func (x *execution) place() error {
 	return x.explain(x.adjust())
 }
 
-// useInitsCgroup opens the cgroup that the container's process is in by now,
-// which must be beneath the container's.
+// useInitsCgroup opens the cgroup that the container's process is in by now.
 func (x *execution) useInitsCgroup() error {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(x.c.record.Pid) + "/cgroup")
 	if err != nil {
 		return err
 	}
-	top := x.c.record.Plan.Cgroup.Path
-	for line := range strings.Lines(string(data)) {
-		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+	sub, err := subCgroup(string(data), x.c.record.Plan.Cgroup.Path)
+	if err != nil {
+		return err
+	}
+	x.cgroup.Close()
+	x.cgroup, err = os.Open(filepath.Join(x.group.Paths()[""], sub))
+	return err
+}
+
+// subCgroup is the path beneath top of the cgroup v2 in table, which must be
+// there; proc_pid_cgroup(5).
+func subCgroup(table, top string) (string, error) {
+	for line := range strings.Lines(table) {
+		path, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::")
 		if !ok {
 			continue
 		}
-		rel, err := filepath.Rel(top, path)
-		if err != nil || !filepath.IsLocal(rel) {
-			return fmt.Errorf("the container's process is in cgroup %s, which is not beneath %s", path, top)
+		sub, err := filepath.Rel(top, path)
+		if err != nil || !filepath.IsLocal(sub) {
+			return "", fmt.Errorf("the container's process is in cgroup %s, which is not beneath %s", path, top)
 		}
-		x.cgroup.Close()
-		x.cgroup, err = os.Open(filepath.Join(x.group.Paths()[""], rel))
-		return err
+		return sub, nil
 	}
-	return errors.New("the container's process is in no cgroup v2")
+	return "", errors.New("the container's process is in no cgroup v2")
 }
 
 // report tells the caller of the process, now that it is executing.

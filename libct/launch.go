@@ -9,8 +9,10 @@ import (
 	"math"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/hako-runtime/hako/libct/fastjson"
+	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/spawn"
@@ -115,30 +117,46 @@ func (l *launch) adjust() error {
 	return nil
 }
 
-// serve sends the plan and answers init until it is ready.
+// initsPart is the plan without what is only the host's business: whoever
+// gets to look into init, a container with CAP_SYS_PTRACE, finds no path and
+// no hook's environment of the host there.
+func initsPart(p *plan.Plan) *plan.Plan {
+	part := &plan.Plan{ID: p.ID, Setup: p.Setup, Process: p.Process, Namespaces: spawn.Namespaces{New: p.Namespaces.New}}
+	for _, j := range p.Namespaces.Join {
+		part.Namespaces.Join = append(part.Namespaces.Join, spawn.Join{Flag: j.Flag})
+	}
+	part.Hooks = hooks.Set{CreateContainer: p.Hooks.CreateContainer, StartContainer: p.Hooks.StartContainer}
+	if len(p.Hooks.Prestart)+len(p.Hooks.CreateRuntime) > 0 {
+		part.Hooks.CreateRuntime = make([]hooks.Hook, 1) // enough to ask for them
+	}
+	return part
+}
+
+// serve sends the plan and answers init until it is ready. Nothing that init
+// says can make the host do anything twice.
 func (l *launch) serve() error {
-	boot := &plan.Boot{Plan: l.plan, Files: l.roles, State: l.state, Keyring: l.keyring, Record: l.r.Timeline != nil}
+	boot := &plan.Boot{Plan: initsPart(l.plan), Files: l.roles, State: l.state, Keyring: l.keyring, Record: l.r.Timeline != nil}
 	err := l.conn.Send(wire.Plan, boot, l.files...)
 	wire.CloseAll(l.files)
 	l.files = nil
 	if err != nil {
 		return l.died(err)
 	}
+	var seen [wire.Fail + 1]bool
 	for {
 		kind, payload, files, err := l.conn.Receive()
 		if err != nil {
 			return l.died(err)
 		}
 		wire.CloseAll(files) // init has none to give
+		if int(kind) < len(seen) && seen[kind] {
+			return fmt.Errorf("second %s message from the init stage", kind)
+		}
 		switch kind {
 		case wire.Hooks:
-			if err := l.serveHooks(); err != nil {
-				return err
-			}
+			err = l.serveHooks()
 		case wire.Report:
-			if err := l.serveReport(payload); err != nil {
-				return err
-			}
+			err = l.serveReport(payload)
 		case wire.Ready:
 			return nil
 		case wire.Fail:
@@ -146,6 +164,10 @@ func (l *launch) serve() error {
 		default:
 			return fmt.Errorf("%s message from the init stage", kind)
 		}
+		if err != nil {
+			return err
+		}
+		seen[kind] = true
 	}
 }
 
@@ -197,14 +219,16 @@ func (l *launch) explain(err error) error {
 	return err
 }
 
-// died explains why the wire broke.
+// died explains why the wire broke. The process has been reaped afterwards.
 func (l *launch) died(err error) error {
 	if f := l.child.Failure(); f != nil {
 		return f
 	}
-	var status unix.WaitStatus
-	_ = unix.Kill(l.child.Pid, unix.SIGKILL) // our own unreaped child
-	if pid, e := unix.Wait4(l.child.Pid, &status, unix.WALL, nil); e == nil && pid == l.child.Pid && status.Signaled() {
+	var grace time.Duration
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) {
+		grace = time.Second // the wire is closed a moment before the end
+	}
+	if status := l.child.End(grace); status.Signaled() && grace > 0 {
 		return fmt.Errorf("the init stage was killed by signal %d (%s): %w", status.Signal(), unix.SignalName(status.Signal()), err)
 	}
 	return fmt.Errorf("the init stage ended early: %w", err)
@@ -228,8 +252,7 @@ func (l *launch) release() {
 // abort ends the init stage and reaps it.
 func (l *launch) abort() {
 	if l.child != nil {
-		_ = unix.Kill(l.child.Pid, unix.SIGKILL) // our own unreaped child
-		_, _ = wait(l.child.Pid)                 // ECHILD if died has reaped it
+		l.child.End(0)
 	}
 	l.release()
 }

@@ -65,6 +65,7 @@ var layers = map[string]int{
 	"libct/netdev":  mechanism,
 	"libct/proc":    mechanism,
 	"libct/rdt":     mechanism,
+	"libct/relay":   mechanism,
 	"libct/rootfs":  mechanism,
 	"libct/seccomp": mechanism,
 	"libct/spawn":   mechanism,

@@ -253,6 +253,8 @@ func (s *stage) reportReady() error {
 	if err := s.report(); err != nil {
 		return err
 	}
+	// Told: a failure from here on comes alone.
+	s.recorder, s.warnings = nil, nil
 	return s.conn.Send(wire.Ready, nil)
 }
 
@@ -262,7 +264,6 @@ func (s *stage) waitForStart() error {
 		return err
 	}
 	s.ready = true
-	s.recorder, s.warnings = nil, nil
 	s.conn.Close()
 	fd := int(s.files[plan.File{Role: plan.FileStart}].Fd())
 	var b [1]byte

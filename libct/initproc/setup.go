@@ -83,9 +83,14 @@ func (s *stage) attachRoot() (err error) {
 }
 
 // openRoot serves containers whose root is there already: executing in one,
-// or starting one without a mount namespace.
+// or starting one without a mount namespace. The host sends the root of a
+// running container without a mount namespace.
 func (s *stage) openRoot() (err error) {
 	path := "/"
+	if root := s.files[plan.File{Role: plan.FileRoot}]; root != nil {
+		s.root = safepath.NewRoot(root)
+		return nil
+	}
 	if s.plan.Setup != nil {
 		path = s.plan.Setup.Root.HostPath
 	}
@@ -179,6 +184,10 @@ func (s *stage) runHooks(point string, hs []hooks.Hook, status string) error {
 	return hooks.Run(point, hs, data)
 }
 
+func (s *stage) changeRoot() error {
+	return rootfs.EnterRoot(rootfs.Root{Enter: rootfs.EnterChroot}, s.root)
+}
+
 func (s *stage) enterRoot() error { return rootfs.EnterRoot(s.plan.Setup.Root, s.root) }
 
 func (s *stage) setSysctls() error {
@@ -197,5 +206,7 @@ func (s *stage) restrict() error {
 	setup := s.plan.Setup
 	return rootfs.ApplyRestrict(s.root, setup.Restrict, s.files[plan.File{Role: plan.FileNull}], setup.Root.MountLabel)
 }
+
+func (s *stage) finishPropagation() error { return rootfs.FinishPropagation(s.plan.Setup.Root) }
 
 func (s *stage) freezeRoot() error { return rootfs.RemountReadonly(s.root) }

@@ -47,6 +47,7 @@ func createSteps() []row {
 		// image runs.
 		{"make mounts read-only", (*stage).freezeMounts, unless(mounts)},
 		{"hide and freeze paths", (*stage).restrict, unless(mounts)},
+		{"set the propagation of the root", (*stage).finishPropagation, unless(func(p *plan.Setup) bool { return p.Root.PostponesPropagation() })},
 		{"make the root read-only", (*stage).freezeRoot, unless(func(p *plan.Setup) bool { return p.Root.Readonly })},
 	}, append(processSteps(), []row{
 		{"wait for start", (*stage).waitForStart, nil},
@@ -65,6 +66,8 @@ func execSteps() []row {
 		{"join a session keyring", (*stage).joinKeyring, oldKeyring},
 		{"open the root", (*stage).openRoot, nil},
 		{"open the terminal", (*stage).openTerminal, noTerminal},
+		// Else the mount namespace has brought us there.
+		{"change the root directory", (*stage).changeRoot, mountNamespaceOnly},
 	}, append(processSteps(), []row{
 		{"report", (*stage).reportReady, nil},
 		{stepExecute, (*stage).execute, nil},
@@ -99,6 +102,8 @@ func chrootOnly(p *plan.Setup) bool { return !mounts(p) }
 func hostCgroupNamespace(s *stage) bool {
 	return s.plan.Namespaces.New&unix.CLONE_NEWCGROUP == 0
 }
+
+func mountNamespaceOnly(s *stage) bool { return s.files[plan.File{Role: plan.FileRoot}] == nil }
 
 func oldKeyring(s *stage) bool { return !s.boot.Keyring }
 func noTerminal(s *stage) bool { return !s.plan.Process.Terminal }

@@ -86,11 +86,15 @@ func (mt *Mounter) bind(src *os.File, m Mount) error {
 	if src == nil {
 		return fmt.Errorf("the host sent no source: %w", unix.EBADF)
 	}
-	dir, err := isDir(int(src.Fd()))
-	if err != nil {
-		return err
+	var st unix.Stat_t
+	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
 	}
-	t, err := mt.target(m, dir, src)
+	kind := st.Mode & unix.S_IFMT
+	if kind == unix.S_IFLNK {
+		m.DestNoFollow = true // who follows the destination does not see the symlink mounted there
+	}
+	t, err := mt.target(m, kind == unix.S_IFDIR, src)
 	if err != nil {
 		return err
 	}

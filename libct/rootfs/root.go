@@ -9,7 +9,7 @@
 //
 // The order on the container side: [Attach], [Mounter.MountAll],
 // [MakeDevices], [DefaultLinks], [BindConsole], [EnterRoot],
-// [Mounter.Freeze], [ApplyRestrict], [RemountReadonly].
+// [Mounter.Freeze], [ApplyRestrict], [FinishPropagation], [RemountReadonly].
 package rootfs
 
 import (
@@ -27,7 +27,7 @@ import (
 // and returns the handle beneath which everything else happens; it owns tree
 // from then on. No mount made afterwards reaches the host, and the tree's
 // parent is never shared, which pivot_root(2) requires; r.Propagation is
-// completed by [EnterRoot].
+// completed by [FinishPropagation].
 //
 // The tree is attached at r.HostPath, where hooks look for it, or on "/" if
 // the path cannot be reached from inside the user namespace.
@@ -67,31 +67,35 @@ func propagationOf(asked uint64) (old, ours uint64) {
 }
 
 // EnterRoot makes root the root directory of the process and leaves nothing
-// of the host's behind, then gives "/" the propagation that [Attach] had to
-// postpone. The working directory is "/". Runs in the container.
+// of the host's behind. The working directory is "/". Runs in the container.
 func EnterRoot(r Root, root *safepath.Root) error {
 	switch r.Enter {
 	case EnterPivot:
-		if err := pivot(root); err != nil {
-			return err
-		}
+		return pivot(root)
 	case EnterMove:
-		if err := moveRoot(root); err != nil {
-			return err
-		}
+		return moveRoot(root)
 	case EnterChroot:
 		return chroot(root)
-	default:
-		return fmt.Errorf("unknown way into the root %q", r.Enter)
 	}
-	// A shared root cannot be pivoted to.
-	if r.Propagation&(unix.MS_SHARED|unix.MS_UNBINDABLE) == 0 {
+	return fmt.Errorf("unknown way into the root %q", r.Enter)
+}
+
+// FinishPropagation gives "/" the propagation that [Attach] had to postpone: a
+// shared root cannot be pivoted to, and [ApplyRestrict] cannot copy an
+// unbindable mount. Runs in the container, after the root is entered.
+func FinishPropagation(r Root) error {
+	if !r.PostponesPropagation() {
 		return nil
 	}
 	if err := unix.Mount("", "/", "", uintptr(r.Propagation), ""); err != nil {
 		return fmt.Errorf("propagation of /: %w", os.NewSyscallError("mount", err))
 	}
 	return nil
+}
+
+// PostponesPropagation reports whether [FinishPropagation] has work to do.
+func (r Root) PostponesPropagation() bool {
+	return r.Enter != EnterChroot && r.Propagation&(unix.MS_SHARED|unix.MS_UNBINDABLE) != 0
 }
 
 // pivot swaps root and the old root, which ends up on top of it and is
