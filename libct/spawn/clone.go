@@ -27,6 +27,9 @@ type childArgs struct {
 	becomeRoot    bool
 	joined        uint64  // CLONE_NEW* of all joins
 	slack         uintptr // ns; 0: as it is
+	bornIn        uintptr // pidfd of whose pid namespace the child is born in; 0: ours
+	ownPid        uintptr // our own pid namespace
+	joinFailed    bool    // entering bornIn failed
 	unshareEarly  uintptr // CLONE_NEWUSER and CLONE_NEWTIME, if there are two steps
 	joins         [9]joinArg
 	njoins        int
@@ -137,8 +140,20 @@ func fork(a *childArgs) (result uintptr) {
 	if a.slack != 0 {
 		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, a.slack, 0, 0, 0, 0)
 	}
+	if a.bornIn != 0 {
+		// The child is visible inside before it can do anything about that.
+		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
+		if _, _, e := syscall.RawSyscall(unix.SYS_SETNS, a.bornIn, unix.CLONE_NEWPID, 0); e != 0 {
+			a.joinFailed = true
+			return -uintptr(e)
+		}
+	}
 	result = rawClone3(&a.first, unsafe.Sizeof(a.first))
 	if result != 0 {
+		if a.bornIn != 0 {
+			// For this thread's next children; entering one's own is always allowed.
+			syscall.RawSyscall(unix.SYS_SETNS, a.ownPid, unix.CLONE_NEWPID, 0)
+		}
 		return result
 	}
 	runtimeAfterForkInChild()
@@ -164,6 +179,7 @@ func child(a *childArgs) {
 	if a.twoSteps {
 		intermediate(a)
 	} else {
+		joinAll(a)
 		awaitHost(a)
 		becomeRoot(a)
 	}
@@ -191,12 +207,7 @@ func child(a *childArgs) {
 //go:norace
 //go:nocheckptr
 func intermediate(a *childArgs) {
-	for i := 0; i < a.njoins; i++ {
-		j := &a.joins[i]
-		if _, _, e := syscall.RawSyscall(unix.SYS_SETNS, j.fd, j.flags, 0); e != 0 {
-			fail(a, stepJoin, uint32(i), e, uint32(j.flags))
-		}
-	}
+	joinAll(a)
 	if user := a.unshareEarly & unix.CLONE_NEWUSER; user != 0 {
 		if _, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, user, 0, 0); e != 0 {
 			fail(a, stepUnshare, 0, e, 0)
@@ -222,6 +233,20 @@ func intermediate(a *childArgs) {
 	}
 	send(a, stepCloned, 0, 0, uint32(r))
 	exit(0)
+}
+
+//go:nosplit
+//go:norace
+func joinAll(a *childArgs) {
+	for i := 0; i < a.njoins; i++ {
+		j := &a.joins[i]
+		if j.flags == 0 {
+			continue
+		}
+		if _, _, e := syscall.RawSyscall(unix.SYS_SETNS, j.fd, j.flags, 0); e != 0 {
+			fail(a, stepJoin, uint32(i), e, uint32(j.flags))
+		}
+	}
 }
 
 //go:nosplit

@@ -70,7 +70,7 @@ func (a *childArgs) addClones(c Child) {
 	a.wait = flags&unix.CLONE_NEWUSER != 0
 	a.becomeRoot = a.wait || a.joined&unix.CLONE_NEWUSER != 0
 	a.slack = uintptr(c.TimerSlackNS)
-	a.twoSteps = a.njoins > 0 || flags&unix.CLONE_NEWTIME != 0
+	a.twoSteps = a.bornIn == 0 && (a.njoins > 0 || flags&unix.CLONE_NEWTIME != 0)
 
 	a.first.exitSignal = uint64(unix.SIGCHLD)
 	if c.Cgroup != nil {
@@ -81,7 +81,7 @@ func (a *childArgs) addClones(c Child) {
 	// of copying page tables, as vfork(2) does. Nothing in a container can see
 	// it: it is alone in a new pid namespace, or still in ours. Time namespaces
 	// want a memory of one's own; setns(2).
-	if !a.wait && (flags|a.joined)&unix.CLONE_NEWTIME == 0 {
+	if !a.wait && a.bornIn == 0 && (flags|a.joined)&unix.CLONE_NEWTIME == 0 {
 		a.first.flags |= unix.CLONE_VM | unix.CLONE_VFORK
 	}
 	if !a.twoSteps {
@@ -101,7 +101,17 @@ func (a *childArgs) addJoins(c Child, above func(*os.File) (uintptr, error)) ([]
 		if err != nil {
 			return nil, err
 		}
-		a.addJoin(fd, t.Flags)
+		flags := t.Flags
+		if canBeBornInside(c) {
+			own, err := os.Open("/proc/self/ns/pid")
+			if err != nil {
+				return nil, err
+			}
+			opened = append(opened, own)
+			a.bornIn, a.ownPid = fd, own.Fd()
+			flags &^= unix.CLONE_NEWPID
+		}
+		a.addJoin(fd, flags)
 	}
 	for _, j := range joinOrder(c.Namespaces.Join, unix.Geteuid() == 0) {
 		f, err := openNamespace(j)
@@ -123,6 +133,13 @@ func (a *childArgs) addJoins(c Child, above func(*os.File) (uintptr, error)) ([]
 		a.addJoin(fd, j.Flag)
 	}
 	return opened, nil
+}
+
+// canBeBornInside tells whether one clone is enough to execute in a running
+// container: the calling thread enters the pid namespace for its child, which
+// joins the rest. It takes privileges on the host, and nothing may be new.
+func canBeBornInside(c Child) bool {
+	return c.Target.Flags&unix.CLONE_NEWPID != 0 && c.Namespaces.New == 0 && len(c.Namespaces.Join) == 0 && unix.Geteuid() == 0
 }
 
 func (a *childArgs) addJoin(fd uintptr, flags uint64) {

@@ -87,7 +87,7 @@ func Start(c Child) (*Process, error) {
 	runtime.KeepAlive(files)
 	if errno != 0 {
 		report.Close()
-		return nil, cloneError(c, errno)
+		return nil, cloneError(c, a, errno)
 	}
 	p.Pid = pid
 	if err := p.serve(c, a, goW); err != nil {
@@ -218,7 +218,10 @@ func reap(pid int) (status unix.WaitStatus) {
 	}
 }
 
-func cloneError(c Child, errno syscall.Errno) error {
+func cloneError(c Child, a *childArgs, errno syscall.Errno) error {
+	if a.joinFailed {
+		return fmt.Errorf("join pid namespace: %w", os.NewSyscallError("setns", errno))
+	}
 	err := os.NewSyscallError("clone3", errno)
 	if errno == unix.ENOSPC {
 		return fmt.Errorf("%w (limit of namespaces, see /proc/sys/user/max_*_namespaces)", err)
