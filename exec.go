@@ -77,6 +77,7 @@ func (a *app) exec(_ context.Context, c *cli.Command) error {
 		Detach:        c.Bool("detach"),
 		PreserveFDs:   c.Int("preserve-fds"),
 		IgnorePaused:  c.Bool("ignore-paused"),
+		Caps:          c.StringSlice("cap"),
 		Cgroups:       c.StringSlice("cgroup"),
 	})
 	return err
@@ -114,7 +115,6 @@ type changes struct {
 	terminal       bool
 	uid, gid       *uint32
 	additionalGIDs []uint32
-	caps           []string
 	noNewPrivs     *bool
 	apparmor       string
 	selinux        string
@@ -126,7 +126,6 @@ func execChanges(c *cli.Command) (*changes, error) {
 		env:      c.StringSlice("env"),
 		cwd:      c.String("cwd"),
 		terminal: c.Bool("tty"),
-		caps:     c.StringSlice("cap"),
 		apparmor: c.String("apparmor"),
 		selinux:  c.String("process-label"),
 	}
@@ -169,7 +168,6 @@ func (ch *changes) apply(configured *specs.Process) (*specs.Process, error) {
 	p.Cwd = override(p.Cwd, ch.cwd)
 	p.ApparmorProfile = override(p.ApparmorProfile, ch.apparmor)
 	p.SelinuxLabel = override(p.SelinuxLabel, ch.selinux)
-	p.Capabilities = addCaps(p.Capabilities, ch.caps)
 	return &p, nil
 }
 
@@ -179,27 +177,6 @@ func override(configured, value string) string {
 		return configured
 	}
 	return value
-}
-
-// addCaps returns the sets with more capabilities. A capability can be ambient
-// only where it is inheritable, and exec does not make it so (CVE-2022-29162).
-func addCaps(configured *specs.LinuxCapabilities, names []string) *specs.LinuxCapabilities {
-	if len(names) == 0 {
-		return configured
-	}
-	var sets specs.LinuxCapabilities
-	if configured != nil {
-		sets = *configured
-	}
-	sets.Bounding = slices.Concat(sets.Bounding, names)
-	sets.Effective = slices.Concat(sets.Effective, names)
-	sets.Permitted = slices.Concat(sets.Permitted, names)
-	for _, name := range names {
-		if slices.Contains(sets.Inheritable, name) {
-			sets.Ambient = append(slices.Clip(sets.Ambient), name)
-		}
-	}
-	return &sets
 }
 
 // parseUser understands UID[:GID]. gid is nil if only the user changes.

@@ -79,18 +79,12 @@ func TestExecFlagsChangeACopy(t *testing.T) {
 	}
 	before, _ := json.Marshal(configured)
 	p := parseExec(t, configured, "-e", "B=1,2", "--env=C= x ", "--cwd", "/tmp", "-t", "-u", "7:8", "-g", "9", "--additional-gids", "10",
-		"--process-label", "L", "--apparmor", "P", "--no-new-privs", "-c", "CAP_CHOWN", "--cap", "CAP_FOWNER", "web", "sh")
+		"--process-label", "L", "--apparmor", "P", "--no-new-privs", "web", "sh")
 	want := &specs.Process{
 		Args: []string{"sh"}, Env: []string{"A=1", "B=1,2", "C= x "}, Cwd: "/tmp", Terminal: true, NoNewPrivileges: true,
 		User:            specs.User{UID: 7, GID: 8, AdditionalGids: []uint32{3, 9, 10}},
 		ApparmorProfile: "P", SelinuxLabel: "L",
-		Capabilities: &specs.LinuxCapabilities{
-			Bounding:    []string{"CAP_KILL", "CAP_CHOWN", "CAP_FOWNER"},
-			Effective:   []string{"CAP_CHOWN", "CAP_FOWNER"},
-			Permitted:   []string{"CAP_CHOWN", "CAP_FOWNER"},
-			Inheritable: []string{"CAP_CHOWN"},
-			Ambient:     []string{"CAP_CHOWN"}, // the one that is inheritable
-		},
+		Capabilities: configured.Capabilities,
 	}
 	got, _ := json.Marshal(p)
 	wanted, _ := json.Marshal(want)

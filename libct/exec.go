@@ -251,7 +251,8 @@ func subCgroup(table, top string) (string, error) {
 			continue
 		}
 		sub, err := filepath.Rel(top, path)
-		if err != nil || !filepath.IsLocal(sub) {
+		// "/../x" is outside of our cgroup namespace; cgroup_namespaces(7).
+		if err != nil || !filepath.IsLocal(sub) || filepath.Clean(path) != path {
 			return "", fmt.Errorf("the container's process is in cgroup %s, which is not beneath %s", path, top)
 		}
 		return sub, nil
