@@ -447,7 +447,7 @@ joins_all() {
 }
 
 @test "exec: joins the cgroup and the time namespace" {
-	update_config '.linux.namespaces += [{type: "cgroup"}, {type: "time"}] | .linux.timeOffsets = {boottime: {secs: 1000000, nanosecs: 0}}'
+	update_config '.linux.namespaces -= [{type: "cgroup"}] | .linux.namespaces += [{type: "cgroup"}, {type: "time"}] | .linux.timeOffsets = {boottime: {secs: 1000000, nanosecs: 0}}'
 	joins_all
 	differ "$(readlink /proc/self/ns/cgroup)" "$(readlink "/proc/$(field "$ID" .pid)/ns/cgroup")"
 	ok exec "$ID" cut -d. -f1 /proc/uptime
@@ -455,7 +455,7 @@ joins_all() {
 }
 
 @test "exec: joins all eight, the user namespace included" {
-	update_config '.linux.namespaces += [{type: "cgroup"}, {type: "time"}, {type: "user"}] |
+	update_config '.linux.namespaces -= [{type: "cgroup"}] | .linux.namespaces += [{type: "cgroup"}, {type: "time"}, {type: "user"}] |
 		.linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings'
 	chown -R 100000:100000 "$BUNDLE/rootfs"
 	joins_all
