@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/hako-runtime/hako/libct/console"
+	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/relay"
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,10 @@ func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
 	var term *terminal
 	if !o.Detach && o.ConsoleSocket == "" {
 		c.makeConsole = func() (socket *os.File, err error) {
-			term, socket, err = newTerminal()
+			if term, socket, err = newTerminal(); err == nil {
+				term.fit(&c.plan.Process)
+				c.foreground = true
+			}
 			return socket, err
 		}
 	}
@@ -93,14 +97,19 @@ func newTerminal() (t *terminal, socket *os.File, err error) {
 	return t, os.NewFile(uintptr(p[1]), "console"), nil
 }
 
+// fit gives a process whose config says no size that of the user's terminal,
+// before it can look. Best effort, as in resize.
+func (t *terminal) fit(p *plan.Process) {
+	if p.ConsoleRows == 0 && p.ConsoleCols == 0 {
+		if rows, cols, err := console.Size(t.tty); err == nil {
+			p.ConsoleRows, p.ConsoleCols = rows, cols
+		}
+	}
+}
+
 // connect takes the master, makes the user's terminal raw and starts copying.
 func (t *terminal) connect() (err error) {
 	if t.master, err = console.Receive(t.socket); err != nil {
-		return err
-	}
-	// As runc does for a terminal that it copies itself: the user's own adds
-	// the carriage returns.
-	if err := console.ClearONLCR(t.master); err != nil {
 		return err
 	}
 	t.resize()

@@ -21,6 +21,7 @@ import (
 	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/spawn"
 	"github.com/hako-runtime/hako/libct/state"
+	"github.com/hako-runtime/hako/libct/wire"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -38,13 +39,16 @@ type creation struct {
 	bundle  string
 	pidFile string
 
-	spec  *specs.Spec
-	facts host.Facts
-	plan  *plan.Plan
-	dir   *state.Dir
-	rec   record
-	group cgroup.Group
-	rdt   bool // the resctrl group exists
+	spec   *specs.Spec
+	facts  host.Facts
+	plan   *plan.Plan
+	dir    *state.Dir
+	rec    record
+	unmade cgroup.Group // not yet ours
+	group  cgroup.Group
+	rdt    bool // the resctrl group exists
+
+	hookFailed bool // a prestart or createRuntime hook
 	launch
 }
 
@@ -107,7 +111,18 @@ func (c *creation) undo(err error) error {
 	if c.dir != nil {
 		left = append(left, c.dir.Remove())
 	}
+	if c.failedInHook(err) {
+		ct := &Container{r: c.r, dir: c.dir, record: c.rec}
+		left = append(left, ct.poststop())
+	}
 	return firstWith(left)
+}
+
+// failedInHook tells the failures after which the lifecycle goes on with
+// poststop; runtime-spec runtime.md#lifecycle, steps 3 to 6.
+func (c *creation) failedInHook(err error) bool {
+	var failure *wire.Failure
+	return c.hookFailed || errors.As(err, &failure) && failure.Hook
 }
 
 // firstWith joins errors only if there is more than the first.
@@ -192,14 +207,19 @@ func listenFDs() int {
 }
 
 func (c *creation) reserve() (err error) {
-	c.dir, err = state.Reserve(c.r.Root, c.id)
-	if errors.Is(err, fs.ErrExist) {
-		if c.dir = nil; state.At(c.r.Root, c.id).Exists() {
-			return ErrExists
-		}
+	// Before the record names the cgroup: delete --force kills what is in it.
+	err = c.checkCgroup()
+	if state.At(c.r.Root, c.id).Exists() {
+		return ErrExists
 	}
 	if err != nil {
-		c.dir = nil
+		return err
+	}
+	c.dir, err = state.Reserve(c.r.Root, c.id)
+	if errors.Is(err, fs.ErrExist) && state.At(c.r.Root, c.id).Exists() {
+		return ErrExists
+	}
+	if err != nil {
 		return fmt.Errorf("state root: %w", err)
 	}
 	c.rec = record{
@@ -289,16 +309,28 @@ func (c *creation) openDevices() error {
 	return nil
 }
 
-func (c *creation) createCgroup() error {
-	group, err := cgroup.Open(c.plan.Cgroup, c.facts.Cgroup)
-	if err != nil {
+// checkCgroup refuses a cgroup that others are in, which would be theirs also
+// after create was killed half-way.
+func (c *creation) checkCgroup() (err error) {
+	if c.unmade, err = cgroup.Open(c.plan.Cgroup, c.facts.Cgroup); err != nil {
 		return fmt.Errorf("linux.cgroupsPath: %w", err)
 	}
-	if err := group.Create(); err != nil {
+	if !c.unmade.Exists() {
+		return nil
+	}
+	pids, err := c.unmade.Processes()
+	if err == nil && len(pids) > 0 {
+		err = fmt.Errorf("cgroup %s: %d processes are in it, among them %d: %w", c.plan.Cgroup.Path, len(pids), pids[0], cgroup.ErrNotEmpty)
+	}
+	return err
+}
+
+func (c *creation) createCgroup() (err error) {
+	if err := c.unmade.Create(); err != nil {
 		return err
 	}
-	c.group = group // from here on undo removes it
-	c.cgroup, err = group.Dir()
+	c.group = c.unmade // from here on undo removes it
+	c.cgroup, err = c.group.Dir()
 	return err
 }
 
@@ -419,8 +451,9 @@ func (c *creation) runtimeHooks(pid int) error {
 	if err != nil {
 		return err
 	}
-	if err := hooks.Run("prestart", c.plan.Hooks.Prestart, state); err != nil {
-		return err
+	if err = hooks.Run("prestart", c.plan.Hooks.Prestart, state); err == nil {
+		err = hooks.Run("createRuntime", c.plan.Hooks.CreateRuntime, state)
 	}
-	return hooks.Run("createRuntime", c.plan.Hooks.CreateRuntime, state)
+	c.hookFailed = err != nil
+	return err
 }

@@ -157,6 +157,8 @@ func (x *execution) openTerminal() (err error) {
 	if x.term, theirs, err = newTerminal(); err != nil {
 		return err
 	}
+	x.term.fit(&x.plan.Process)
+	x.foreground = true
 	x.attach(theirs, plan.FileConsole, 0)
 	return nil
 }

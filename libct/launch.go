@@ -28,6 +28,7 @@ type launch struct {
 	roles      []plan.File // what they are
 	state      json.RawMessage
 	keyring    bool // the container has a session keyring of its own
+	foreground bool // hako copies the terminal
 	target     *spawn.Target
 	cgroup     *os.File
 	slackNS    uint64 // of the caller's timers
@@ -135,7 +136,7 @@ func initsPart(p *plan.Plan) *plan.Plan {
 // serve sends the plan and answers init until it is ready. Nothing that init
 // says can make the host do anything twice.
 func (l *launch) serve() error {
-	boot := &plan.Boot{Plan: initsPart(l.plan), Files: l.roles, State: l.state, Keyring: l.keyring, Record: l.r.Timeline != nil}
+	boot := &plan.Boot{Plan: initsPart(l.plan), Files: l.roles, State: l.state, Keyring: l.keyring, Foreground: l.foreground, Record: l.r.Timeline != nil}
 	err := l.conn.Send(wire.Plan, boot, l.files...)
 	wire.CloseAll(l.files)
 	l.files = nil

@@ -112,6 +112,7 @@ func (s *stage) run() error {
 // fail tells the host why the stage ends.
 func (s *stage) fail(err error) {
 	f := wire.NewFailure(s.step, err)
+	f.Hook = s.step == stepCreateHooks || s.step == stepStartHooks
 	f.Bare = s.step == stepExecute || s.step == stepProgram
 	if !s.ready {
 		_ = s.report()                // best effort: the host may be gone

@@ -28,6 +28,11 @@ func (s *stage) openTerminal() error {
 	}
 	defer master.Close()
 	s.slave = slave
+	if s.boot.Foreground {
+		if err := console.ClearONLCR(slave); err != nil {
+			return err
+		}
+	}
 	p := &s.plan.Process
 	if p.ConsoleRows != 0 || p.ConsoleCols != 0 {
 		if err := console.SetSize(master, p.ConsoleRows, p.ConsoleCols); err != nil {

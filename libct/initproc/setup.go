@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/lsm"
@@ -162,7 +163,14 @@ func (s *stage) createContainerHooks() error {
 }
 
 func (s *stage) startContainerHooks() error {
-	return s.runHooks("startContainer", s.plan.Hooks.StartContainer, "created")
+	// Without an environment of their own they get the process's, as with runc.
+	hs := slices.Clone(s.plan.Hooks.StartContainer)
+	for i := range hs {
+		if len(hs[i].Env) == 0 {
+			hs[i].Env = s.env
+		}
+	}
+	return s.runHooks("startContainer", hs, "created")
 }
 
 // runHooks runs hooks in the container's namespaces. Their state has the pid

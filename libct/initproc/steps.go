@@ -16,8 +16,10 @@ type row struct {
 
 // Names that errors depend on.
 const (
-	stepProgram = "find the program"
-	stepExecute = "execute the program"
+	stepCreateHooks = "run createContainer hooks"
+	stepStartHooks  = "run startContainer hooks"
+	stepProgram     = "find the program"
+	stepExecute     = "execute the program"
 )
 
 // createSteps is the life of a container's first process until execve.
@@ -40,7 +42,7 @@ func createSteps() []row {
 		{"open the terminal", (*stage).openTerminal, noTerminal},
 		// Before pivot_root: these hooks look their programs up on the host.
 		{"run hooks on the host", (*stage).hostHooks, noHostHooks},
-		{"run createContainer hooks", (*stage).createContainerHooks, nil},
+		{stepCreateHooks, (*stage).createContainerHooks, nil},
 		{"enter the root", (*stage).enterRoot, nil},
 		{"set sysctls", (*stage).setSysctls, nil},
 		// After sysctls, which need /proc/sys writable; before any code of the
@@ -51,7 +53,7 @@ func createSteps() []row {
 		{"make the root read-only", (*stage).freezeRoot, unless(func(p *plan.Setup) bool { return p.Root.Readonly })},
 	}, append(processSteps(), []row{
 		{"wait for start", (*stage).waitForStart, nil},
-		{"run startContainer hooks", (*stage).startContainerHooks, nil},
+		{stepStartHooks, (*stage).startContainerHooks, nil},
 		{stepExecute, (*stage).execute, nil},
 	}...)...)
 }

@@ -15,9 +15,12 @@ type Boot struct {
 	Files []File `json:"files,omitempty"`
 	// State is the state JSON for the hooks that init runs, complete but for
 	// status and pid.
-	State   json.RawMessage `json:"state,omitempty"`
-	Keyring bool            `json:"keyring,omitempty"` // join the container's session keyring
-	Record  bool            `json:"record,omitempty"`  // record a timeline
+	State json.RawMessage `json:"state,omitempty"`
+	// Foreground: hako copies the terminal to the user's, which adds the
+	// carriage returns itself.
+	Foreground bool `json:"foreground,omitempty"`
+	Keyring    bool `json:"keyring,omitempty"` // join the container's session keyring
+	Record     bool `json:"record,omitempty"`  // record a timeline
 }
 
 // File is the part that one descriptor plays.

@@ -262,6 +262,12 @@ func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, 
 					in.AddError((out.State).UnmarshalJSON(data))
 				}
 			}
+		case "foreground":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Foreground = bool(in.Bool())
+			}
 		case "keyring":
 			if in.IsNull() {
 				in.Skip()
@@ -315,6 +321,11 @@ func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Write
 		const prefix string = ",\"state\":"
 		out.RawString(prefix)
 		out.Raw((in.State).MarshalJSON())
+	}
+	if in.Foreground {
+		const prefix string = ",\"foreground\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.Foreground))
 	}
 	if in.Keyring {
 		const prefix string = ",\"keyring\":"

@@ -58,6 +58,7 @@ type Failure struct {
 	Step  string `json:"step"`
 	Text  string `json:"text"`
 	Errno int    `json:"errno,omitempty"` // of the system call that failed; 0 if none did
+	Hook  bool   `json:"hook,omitempty"`  // a hook failed
 	Bare  bool   `json:"bare,omitempty"`  // Text is the whole message: the program cannot be executed
 }
 

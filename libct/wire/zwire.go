@@ -47,6 +47,12 @@ func easyjsonBc844f46DecodeGithubComHakoRuntimeHakoLibctWire(in *jlexer.Lexer, o
 			} else {
 				out.Errno = int(in.Int())
 			}
+		case "hook":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Hook = bool(in.Bool())
+			}
 		case "bare":
 			if in.IsNull() {
 				in.Skip()
@@ -81,6 +87,11 @@ func easyjsonBc844f46EncodeGithubComHakoRuntimeHakoLibctWire(out *jwriter.Writer
 		const prefix string = ",\"errno\":"
 		out.RawString(prefix)
 		out.Int(int(in.Errno))
+	}
+	if in.Hook {
+		const prefix string = ",\"hook\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.Hook))
 	}
 	if in.Bare {
 		const prefix string = ",\"bare\":"
