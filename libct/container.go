@@ -140,10 +140,13 @@ func (r *Runtime) Load(id string) (*Container, error) {
 func (c *Container) reload() error {
 	var rec record
 	if err := c.dir.Load(&rec); err != nil {
-		if errors.Is(err, fs.ErrNotExist) && !c.dir.Exists() {
+		switch {
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		case !c.dir.Exists() || !c.dir.Locked() && c.dir.Busy(): // gone, or not there yet
 			return ErrNotExist
 		}
-		return err
+		return fmt.Errorf("%w (hako delete --force removes it)", err)
 	}
 	if rec.Version != recordVersion || rec.Plan == nil || rec.Process == nil {
 		return fmt.Errorf("state of version %d, this hako reads version %d (hako delete --force removes it)", rec.Version, recordVersion)

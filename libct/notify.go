@@ -34,7 +34,10 @@ func (r *Runtime) makeNotifyDir(id string) error {
 	if path == "" {
 		return nil
 	}
-	return os.Mkdir(filepath.Dir(path), 0o755)
+	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(filepath.Dir(path), 0o755) // whatever the umask
 }
 
 // listenNotify makes the container's socket, just before its program starts.
@@ -55,13 +58,14 @@ func (c *Container) listenNotify() (*notifyProxy, error) {
 	}
 	// By descriptor: the path may be longer than the 108 bytes of sun_path.
 	short := "/proc/self/fd/" + strconv.Itoa(dir) + "/" + filepath.Base(path)
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: short}); err != nil {
+	// For whatever user the process is. Not by chmod(2) afterwards: a name in
+	// a folder that the container sees could be something else by then.
+	before := unix.Umask(0)
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: short})
+	unix.Umask(before)
+	if err != nil {
 		unix.Close(fd)
 		return nil, &os.PathError{Op: "bind", Path: path, Err: err}
-	}
-	if err := os.Chmod(path, 0o777); err != nil { // whatever user the process is
-		unix.Close(fd)
-		return nil, err
 	}
 	n.fd = fd
 	return n, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,14 +20,21 @@ func startTime(pid int) (ticks uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if ticks, err = parseStat(data); err != nil {
+		return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+	}
+	return ticks, nil
+}
+
+func parseStat(data []byte) (ticks uint64, err error) {
 	// The name, in parentheses, may contain anything.
 	i := bytes.LastIndexByte(data, ')')
 	if i < 0 {
-		return 0, fmt.Errorf("/proc/%d/stat: no name", pid)
+		return 0, errors.New("no name")
 	}
 	field := bytes.Fields(data[i+1:])
 	if len(field) < 20 {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(field))
+		return 0, fmt.Errorf("%d fields after the name", len(field))
 	}
 	if s := field[0][0]; s == 'Z' || s == 'X' {
 		return 0, unix.ESRCH
@@ -107,19 +115,20 @@ func exitCode(status unix.WaitStatus) int {
 	return status.ExitStatus()
 }
 
-// writePidFile writes pid so that a reader sees nothing or all of it.
+// writePidFile writes pid so that a reader sees nothing or all of it. It
+// follows no link, and what had the name of the temporary file is replaced,
+// never written to: a leftover, or something that somebody planted there.
 func writePidFile(path string, pid int) error {
 	if path == "" {
 		return nil
 	}
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
-	if err != nil {
-		return fmt.Errorf("pid file: %w", err)
+	err := writeNew(tmp, strconv.Itoa(pid))
+	if errors.Is(err, fs.ErrExist) && os.Remove(tmp) == nil {
+		err = writeNew(tmp, strconv.Itoa(pid))
 	}
-	_, err = f.WriteString(strconv.Itoa(pid))
-	if e := f.Close(); err == nil {
-		err = e
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("pid file: %w", err) // not ours to remove
 	}
 	if err == nil {
 		err = os.Rename(tmp, path)
@@ -129,4 +138,14 @@ func writePidFile(path string, pid int) error {
 		return fmt.Errorf("pid file: %w", err)
 	}
 	return nil
+}
+
+// writeNew makes the file path. The error matches [fs.ErrExist].
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

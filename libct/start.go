@@ -85,21 +85,23 @@ func (c *Container) hookState(status specs.ContainerState, pid int) ([]byte, err
 	})
 }
 
-// handOver writes the byte and reads what becomes of it.
+// handOver writes the byte and reads what becomes of it. The error matches
+// [ErrNotRunning] if init was gone before it took the byte.
 func (c *Container) handOver() error {
 	start, result, err := c.dir.OpenStart()
 	if errors.Is(err, unix.ENXIO) {
-		return fmt.Errorf("its process is gone: %w", ErrNotRunning)
+		return initGone()
 	}
 	if err != nil {
 		return err
 	}
 	defer result.Close()
-	if _, err := start.Write([]byte{1}); err != nil {
-		start.Close()
+	defer start.Close()
+	if _, err := start.Write([]byte{1}); errors.Is(err, unix.EPIPE) {
+		return initGone()
+	} else if err != nil {
 		return err
 	}
-	start.Close()
 	if err := unix.SetNonblock(int(result.Fd()), false); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
@@ -107,8 +109,15 @@ func (c *Container) handOver() error {
 	if err != nil {
 		return err
 	}
-	if len(data) == 0 {
-		return nil // closed by execve, or by a death that the next state shows
+	if len(data) > 0 {
+		return wire.ReadFailure(data)
 	}
-	return wire.ReadFailure(data)
+	// Closed by execve, by a death that the next state shows, or by a death
+	// before init has read: then the byte is still there.
+	if left, err := unix.IoctlGetInt(int(start.Fd()), unix.TIOCINQ); err != nil || left > 0 {
+		return initGone()
+	}
+	return nil
 }
+
+func initGone() error { return fmt.Errorf("its process is gone: %w", ErrNotRunning) }

@@ -33,21 +33,48 @@ type Dir struct {
 	dir  *os.File // nil: not locked
 }
 
-// Reserve makes the folder of a new container and locks it.
+// Reserve makes the folder of a new container and locks it. Of several callers
+// at once exactly one succeeds, also while somebody removes the folder.
 // The error matches fs.ErrExist if there is one already.
 func Reserve(root, id string) (*Dir, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
 	d := At(root, id)
-	if err := os.Mkdir(d.path, 0o700); err != nil {
-		return nil, err
+	for range maxReserve {
+		if err := os.Mkdir(d.path, 0o700); err != nil {
+			return nil, err
+		}
+		err := d.Lock()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // delete --force was faster
+		}
+		if err != nil {
+			_ = os.Remove(d.path) // best effort: the first error counts
+			return nil, err
+		}
+		if err := d.checkEmpty(); err != nil {
+			return nil, err
+		}
+		return d, nil
 	}
-	if err := d.Lock(); err != nil {
-		_ = os.Remove(d.path) // best effort: the first error counts
-		return nil, err
+	return nil, &os.PathError{Op: "lock", Path: d.path, Err: unix.EAGAIN}
+}
+
+// maxReserve bounds a loop that only a busy remover prolongs.
+const maxReserve = 100
+
+// checkEmpty tells a folder that is new from one that another caller has made
+// and filled after ours was removed.
+func (d *Dir) checkEmpty() error {
+	entries, err := os.ReadDir(d.path)
+	if err == nil && len(entries) > 0 {
+		err = &os.PathError{Op: "mkdir", Path: d.path, Err: unix.EEXIST}
 	}
-	return d, nil
+	if err != nil {
+		d.Unlock()
+	}
+	return err
 }
 
 // At is the folder of id, whether it exists or not, not locked.
@@ -113,6 +140,9 @@ func (d *Dir) Unlock() {
 		d.dir = nil
 	}
 }
+
+// Locked reports whether we hold the lock.
+func (d *Dir) Locked() bool { return d.dir != nil }
 
 // Busy reports whether somebody holds the lock.
 func (d *Dir) Busy() bool {
