@@ -260,11 +260,14 @@ func (c *Conn) read(b []byte) error {
 func (c *Conn) receiveFiles(n int) ([]*os.File, error) {
 	var b [1]byte
 	oob := make([]byte, unix.CmsgSpace(4*fdsPerMessage))
-	var got, flags int
+	var data, got, flags int
 	err := retry(func() (err error) {
-		_, got, flags, _, err = unix.Recvmsg(c.fd, b[:], oob, unix.MSG_CMSG_CLOEXEC)
+		data, got, flags, _, err = unix.Recvmsg(c.fd, b[:], oob, unix.MSG_CMSG_CLOEXEC)
 		return err
 	})
+	if errors.Is(err, unix.ECONNRESET) || err == nil && data == 0 {
+		return nil, io.EOF
+	}
 	if err != nil {
 		return nil, os.NewSyscallError("recvmsg", err)
 	}
