@@ -356,13 +356,13 @@ one_line() {
 }
 
 # The record is written twice, and the old one goes when the new one is whole:
-# with less room than two of them take, create fails early or late.
+# in no more room than one of them takes, create fails early or late.
 @test "state root: a full disk" {
 	ok create "$ID"
 	local pages record
 	record=$((($(stat -c %s "$ROOT/$ID/state.json") + 4095) / 4096))
 	ok delete "$ID"
-	for ((pages = 1; pages < 2 * record; pages++)); do
+	for ((pages = 1; pages <= record; pages++)); do
 		private "mount -t tmpfs -o size=$((pages * 4))k tmpfs $ROOT" create "$ID"
 		one_line 1 'no space left on device'
 	done

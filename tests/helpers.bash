@@ -186,10 +186,14 @@ cgroup_dirs() {
 
 # processes: pids of the test's containers, of their hooks, and of hako itself.
 processes() {
+	local dir
 	{
 		grep -lsaF "$MARK" /proc/[0-9]*/environ
 		grep -lsaF -e "$MARK" -e "$T" /proc/[0-9]*/cmdline
 		find /proc/[0-9]*/fd /proc/[0-9]*/cwd /proc/[0-9]*/root -maxdepth 1 -lname "$T/state*" 2>/dev/null
+		for dir in $(cgroup_dirs); do
+			find "$dir" -name cgroup.procs -exec sed 's,^,/proc/,' {} + 2>/dev/null
+		done
 	} | cut -d/ -f3 | sort -un | grep -vxF -e "$$" -e "$BASHPID"
 }
 
