@@ -263,8 +263,22 @@ func (s *stage) reportReady() error {
 	return s.conn.Send(wire.Ready, nil)
 }
 
+// letGo closes what the steps so far have used. A created container may wait
+// for days, and in a shared pid namespace others can look at its descriptors
+// (the class of CVE-2016-9962).
+func (s *stage) letGo() error {
+	for role, f := range s.files {
+		if role.Role != plan.FileStart && role.Role != plan.FileResult {
+			f.Close()
+			delete(s.files, role)
+		}
+	}
+	return errors.Join(s.root.Close(), s.proc.Close())
+}
+
 // waitForStart blocks until `start` writes its byte.
 func (s *stage) waitForStart() error {
+	s.closeSources()
 	if err := s.reportReady(); err != nil {
 		return err
 	}
@@ -282,6 +296,19 @@ func (s *stage) waitForStart() error {
 		}
 		return nil
 	}
+}
+
+// closeSources closes what leads to the host's file systems. While we wait,
+// hooks and executed processes may look for it in our /proc/PID/fd (the class
+// of CVE-2016-9962).
+func (s *stage) closeSources() {
+	for f, file := range s.files {
+		if f.Role != plan.FileStart && f.Role != plan.FileResult {
+			file.Close() // or it is closed already
+		}
+	}
+	s.root.Close()
+	s.proc.Close()
 }
 
 // execute becomes the user's program. Everything but the standard streams and

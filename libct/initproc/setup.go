@@ -79,7 +79,10 @@ func (s *stage) openOwnProc() (err error) {
 }
 
 func (s *stage) attachRoot() (err error) {
-	s.root, err = rootfs.Attach(s.plan.Setup.Root, s.files[plan.File{Role: plan.FileRoot}])
+	role := plan.File{Role: plan.FileRoot}
+	tree := s.files[role]
+	delete(s.files, role) // the root's from here on
+	s.root, err = rootfs.Attach(s.plan.Setup.Root, tree)
 	return err
 }
 
@@ -188,6 +191,14 @@ func (s *stage) runHooks(point string, hs []hooks.Hook, status string) error {
 	data, err := json.Marshal(state)
 	if err != nil {
 		return err
+	}
+	// Hooks inherit this thread's slack, of which spawn made 20 ms.
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl PR_SET_TIMERSLACK", err)
+	}
+	// What spawn did to our timers is not for them; PR_SET_TIMERSLACK(2const).
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl PR_SET_TIMERSLACK", err)
 	}
 	return hooks.Run(point, hs, data)
 }

@@ -52,6 +52,7 @@ func createSteps() []row {
 		{"set the propagation of the root", (*stage).finishPropagation, unless(func(p *plan.Setup) bool { return p.Root.PostponesPropagation() })},
 		{"make the root read-only", (*stage).freezeRoot, unless(func(p *plan.Setup) bool { return p.Root.Readonly })},
 	}, append(processSteps(), []row{
+		{"let go of descriptors", (*stage).letGo, nil},
 		{"wait for start", (*stage).waitForStart, nil},
 		{stepStartHooks, (*stage).startContainerHooks, nil},
 		{stepExecute, (*stage).execute, nil},
