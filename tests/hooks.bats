@@ -186,7 +186,6 @@ all_hooks() {
 	equal "A=1 B=two words" "$(grep -v -e '^PWD=' -e '^SHLVL=' -e '^_=' "$T/env" | sort | xargs)"
 }
 
-# Fails with f67c9cc: initproc gives hooks.Run an empty environment.
 @test "startContainer hooks without env inherit the process's" {
 	printf '#!/bin/sh\nenv >/env\n' >"$BUNDLE/rootfs/bin/env-hook"
 	chmod 755 "$BUNDLE/rootfs/bin/env-hook"
@@ -291,7 +290,6 @@ all_hooks() {
 
 # runtime.md#lifecycle: after a failure of steps 3 to 9, "continue the
 # lifecycle at step 12", of which 13, poststop, is the next. runc does it too.
-# Fails with f67c9cc: create's undo runs no hooks.
 @test "poststop hooks run when create fails in a hook" {
 	host_hook poststop "jq -r .status >$T/poststop"
 	host_hook createRuntime 'exit 1'
