@@ -1,6 +1,7 @@
 package libct
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -160,6 +161,7 @@ func (c *creation) makePlan() (err error) {
 	p, warnings, err := plan.New(c.spec, c.facts, plan.Options{
 		ID: c.id, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
 		PreserveFDs: c.o.PreserveFDs, ListenFDs: listenFDs(), NotifySocket: c.r.notifySocket(c.id), Systemd: c.r.Systemd,
+		OwnNamespaces: c.ownNamespaces(),
 	})
 	if err != nil {
 		return err
@@ -174,6 +176,21 @@ func (c *creation) makePlan() (err error) {
 		}
 	}
 	return c.checkConsole()
+}
+
+// ownNamespaces are the types of the joined ones that the runtime is in itself:
+// what would be set up there is the host's.
+func (c *creation) ownNamespaces() (own []specs.LinuxNamespaceType) {
+	if c.spec.Linux == nil {
+		return nil
+	}
+	files := map[specs.LinuxNamespaceType]string{specs.MountNamespace: "mnt", specs.NetworkNamespace: "net"}
+	for _, ns := range c.spec.Linux.Namespaces {
+		if ns.Path != "" && host.IsOwnNamespace(cmp.Or(files[ns.Type], string(ns.Type)), ns.Path) {
+			own = append(own, ns.Type)
+		}
+	}
+	return own
 }
 
 // checkConsole refuses what could only fail later.

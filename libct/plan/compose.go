@@ -23,6 +23,10 @@ type Options struct {
 	ListenFDs    int    // descriptors handed over by systemd's protocol
 	NotifySocket string // host path of the socket hako listens on for the container's sd_notify(3); "" for none
 	Systemd      bool   // --systemd-cgroup
+
+	// OwnNamespaces are the types in linux.namespaces whose path leads to the
+	// namespace that hako is in itself: to join that isolates nothing.
+	OwnNamespaces []specs.LinuxNamespaceType
 }
 
 // composer turns one config into one plan. The rows of validate.go are its

@@ -121,6 +121,21 @@ func TestWayIntoTheRoot(t *testing.T) {
 	}
 }
 
+func TestOwnNamespaceIsNoneAtAll(t *testing.T) {
+	spec := load(t, "default")
+	for i, ns := range spec.Linux.Namespaces {
+		if ns.Type == specs.MountNamespace {
+			spec.Linux.Namespaces[i].Path = "/proc/self/ns/mnt"
+		}
+	}
+	options := testOptions()
+	options.OwnNamespaces = []specs.LinuxNamespaceType{specs.MountNamespace}
+	_, _, err := New(spec, rootFacts, options)
+	if err == nil || !strings.Contains(err.Error(), "mounts: needs a mount namespace") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDevicesOfABoundDev(t *testing.T) {
 	p := compose(t, rootFacts, func(s *specs.Spec) {
 		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/dev/", Source: "/dev", Options: []string{"rbind"}})

@@ -80,9 +80,11 @@ func (c *composer) namespaces() {
 			c.refuse(quote(ns.Path)+notAbsolute, "linux.namespaces[%d].path", i)
 		}
 		seen |= flag
-		if ns.Path == "" {
+		switch {
+		case ns.Path == "":
 			c.plan.Namespaces.New |= flag
-		} else {
+		case slices.Contains(c.options.OwnNamespaces, ns.Type): // as if it were not listed: the rules for the host's hold
+		default:
 			c.plan.Namespaces.Join = append(c.plan.Namespaces.Join, spawn.Join{Flag: flag, Path: ns.Path})
 		}
 	}
