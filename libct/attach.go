@@ -39,13 +39,21 @@ func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = ct.begin()
+	notify, err := ct.begin()
 	ct.dir.Unlock()
+	if err == nil && o.Detach {
+		err = notify.forward(ct)
+	}
 	if err != nil {
 		return 0, firstWith([]error{err, r.Delete(id, true)})
 	}
 	if o.Detach {
 		return 0, nil
+	}
+	if notify.fd >= 0 {
+		// Beside the terminal and the signals: it may never say that it is
+		// ready. A manager that is gone is no reason to stop the container.
+		go func() { _ = notify.forward(ct) }()
 	}
 	var code int
 	err = r.Timeline.Step("attend", func() (err error) {

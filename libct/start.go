@@ -35,26 +35,30 @@ func (c *Container) Start() error {
 	default:
 		return fmt.Errorf("container is already running")
 	}
-	return c.begin()
-}
-
-// begin is Start of a container that is locked and known to be created.
-func (c *Container) begin() error {
-	notify, err := c.listenNotify()
+	notify, err := c.begin()
 	if err != nil {
 		return err
 	}
+	return notify.forward(c)
+}
+
+// begin is Start of a container that is locked and known to be created. The
+// caller has to let notify forward, which takes until the program is ready.
+func (c *Container) begin() (notify *notifyProxy, err error) {
+	if notify, err = c.listenNotify(); err != nil {
+		return nil, err
+	}
 	if err := c.r.Timeline.Step("let init execute", c.handOver); err != nil {
 		notify.close()
-		return err
+		return nil, err
 	}
 	// From here on others may kill or delete; hooks may ask for the state.
 	c.dir.Unlock()
 	if err := c.poststart(); err != nil {
 		notify.close()
-		return err
+		return nil, err
 	}
-	return notify.forward(c)
+	return notify, nil
 }
 
 // poststart runs the hooks after the start. A failure stops the container;

@@ -56,3 +56,38 @@ teardown() { clean_up; }
 	not exists "$ROOT/$ID-2"
 	not gone "$pid"
 }
+
+@test "create: the caller's umask does not reach what is made for the container" {
+	umask 077
+	update_config '.process.cwd = "/made/here"'
+	ok create "$ID"
+	umask 022
+	equal '755 755' "$(stat -c %a "$BUNDLE/rootfs/made" "$BUNDLE/rootfs/made/here" | paste -sd' ')"
+}
+
+@test "run: signals reach a program that never tells the service manager that it is ready" {
+	sh_script 'trap "exit 7" TERM; echo up; while :; do sleep 0.05; done'
+	(
+		export NOTIFY_SOCKET=$T/manager
+		"$HAKO" --root "$ROOT" run "$ID" </dev/null >"$T/out" 2>&1 3>&- &
+		echo $! >"$T/run.pid"
+		rc=0
+		wait $! || rc=$?
+		echo "$rc" >"$T/rc"
+	) &
+	eventually filled "$T/out"
+	kill -TERM "$(<"$T/run.pid")"
+	eventually filled "$T/rc"
+	equal 7 "$(<"$T/rc")"
+}
+
+@test "run: the notify socket is for every user, whatever the umask" {
+	local old
+	old=$(umask)
+	update_config '.process.user = {uid: 1000, gid: 1000}'
+	sh_script 'test -w "$NOTIFY_SOCKET" && stat -c %a "$NOTIFY_SOCKET"'
+	umask 077
+	NOTIFY_SOCKET=$T/manager call run "$ID"
+	umask "$old"
+	equal 777 "$output"
+}

@@ -47,6 +47,9 @@ func Run() {
 	// Before anything else: execve made us dumpable again.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	runtime.LockOSThread()
+	// What is made for the container has the modes that the steps ask for,
+	// not what the caller's umask leaves of them.
+	unix.Umask(0o022)
 	s, err := receive()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hako init:", err)
@@ -77,6 +80,7 @@ func receive() (*stage, error) {
 	s := &stage{conn: conn, files: make(map[plan.File]*os.File)}
 	var files []*os.File
 	if err := conn.Expect(wire.Plan, &s.boot, &files); err != nil {
+		_ = conn.Send(wire.Fail, wire.NewFailure("receive the plan", err)) // best effort: the host may be gone
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	if len(files) != len(s.boot.Files) || s.boot.Plan == nil {

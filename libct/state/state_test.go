@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/mailru/easyjson/jlexer"
@@ -404,7 +405,7 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		var got note
-		if d.Load(&got) != nil || !json.Valid(data) {
+		if d.Load(&got) != nil || !json.Valid(data) || !utf8.Valid(data) {
 			return
 		}
 		var want string

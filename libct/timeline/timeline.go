@@ -1,7 +1,7 @@
 // Package timeline records named steps and writes them as a Chrome trace,
 // which chrome://tracing and ui.perfetto.dev show as a picture.
 //
-// A leaf, used on both sides; init's spans reach the host with wire's Ready.
+// A leaf, used on both sides; init's spans reach the host with wire's Report.
 // See the "Trace Event Format" document, JSON object format.
 package timeline
 
@@ -84,7 +84,7 @@ type event struct {
 	Args map[string]string `json:"args,omitempty"`
 }
 
-// WriteTo writes the trace of this process, called name, and of all merged ones.
+// Write writes the trace of this process, called name, and of all merged ones.
 func (r *Recorder) Write(w io.Writer, name string) error {
 	lanes := append([]lane{{name, os.Getpid(), r.spans}}, r.lanes...)
 	var events []event
