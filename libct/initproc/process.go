@@ -278,7 +278,6 @@ func (s *stage) letGo() error {
 
 // waitForStart blocks until `start` writes its byte.
 func (s *stage) waitForStart() error {
-	s.closeSources()
 	if err := s.reportReady(); err != nil {
 		return err
 	}
@@ -296,19 +295,6 @@ func (s *stage) waitForStart() error {
 		}
 		return nil
 	}
-}
-
-// closeSources closes what leads to the host's file systems. While we wait,
-// hooks and executed processes may look for it in our /proc/PID/fd (the class
-// of CVE-2016-9962).
-func (s *stage) closeSources() {
-	for f, file := range s.files {
-		if f.Role != plan.FileStart && f.Role != plan.FileResult {
-			file.Close() // or it is closed already
-		}
-	}
-	s.root.Close()
-	s.proc.Close()
 }
 
 // execute becomes the user's program. Everything but the standard streams and

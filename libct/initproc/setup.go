@@ -131,6 +131,7 @@ func (s *stage) role(r plan.Role) map[int]*os.File {
 
 func (s *stage) makeDevices() error {
 	setup := s.plan.Setup
+	// With HostDev plan has left only those that are not below /dev.
 	if err := rootfs.MakeDevices(s.root, setup.Devices, s.role(plan.FileDevice)); err != nil {
 		return err
 	}
@@ -191,10 +192,6 @@ func (s *stage) runHooks(point string, hs []hooks.Hook, status string) error {
 	data, err := json.Marshal(state)
 	if err != nil {
 		return err
-	}
-	// Hooks inherit this thread's slack, of which spawn made 20 ms.
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl PR_SET_TIMERSLACK", err)
 	}
 	// What spawn did to our timers is not for them; PR_SET_TIMERSLACK(2const).
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0); err != nil {
