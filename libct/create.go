@@ -70,10 +70,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (*Container, error) {
 // create works off the host's list of steps. The container stays locked.
 func (c *creation) create() (*Container, error) {
 	c.slackNS = spawn.QuietMonitor()
-	steps := []struct {
-		name string
-		run  func() error
-	}{
+	err := c.r.work([]step{
 		{"read config", c.readConfig},
 		{"plan", c.makePlan},
 		{"reserve the state folder", c.reserve},
@@ -86,11 +83,9 @@ func (c *creation) create() (*Container, error) {
 		{"serve the init stage", c.serve},
 		{"save the state as created", c.saveReady},
 		{"write the pid file", c.writePid},
-	}
-	for _, s := range steps {
-		if err := c.r.Timeline.Step(s.name, s.run); err != nil {
-			return nil, c.undo(err)
-		}
+	})
+	if err != nil {
+		return nil, c.undo(err)
 	}
 	c.release()
 	return &Container{r: c.r, dir: c.dir, record: c.rec}, nil

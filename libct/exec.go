@@ -36,10 +36,8 @@ type execution struct {
 func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 	x := &execution{c: c, o: o}
 	x.slackNS = spawn.QuietMonitor()
-	steps := []struct {
-		name string
-		run  func() error
-	}{
+	defer x.close()
+	err = c.r.work([]step{
 		{"check the container", x.check},
 		{"clone the init stage", x.clone},
 		// From here to "serve" init's runtime starts, in parallel with us.
@@ -50,13 +48,10 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 		{"serve the init stage", x.serve},
 		{"execute", x.executed},
 		{"write the pid file", x.report},
-	}
-	defer x.close()
-	for _, s := range steps {
-		if err := c.r.Timeline.Step(s.name, s.run); err != nil {
-			x.abort()
-			return 0, err
-		}
+	})
+	if err != nil {
+		x.abort()
+		return 0, err
 	}
 	x.release()
 	if o.Detach {

@@ -20,6 +20,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// step is one row of the host's lists. Its name is the trace line and the
+// timeline entry.
+type step struct {
+	name string
+	run  func() error
+}
+
+// work works off steps until one fails.
+func (r *Runtime) work(steps []step) error {
+	for _, s := range steps {
+		if err := r.Timeline.Step(s.name, s.run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // launch is one init stage being started, for create and exec alike.
 type launch struct {
 	r          *Runtime

@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,17 +9,6 @@ import (
 	"github.com/hako-runtime/hako/libct/safepath"
 	"golang.org/x/sys/unix"
 )
-
-// NeedsDevSetup reports whether [MakeDevices] and [DefaultLinks] are wanted:
-// nothing is made in a /dev that is bound from the host, as in runc.
-func NeedsDevSetup(mounts []Mount) bool {
-	for _, m := range mounts {
-		if m.Kind == KindBind && clean(m.UnsafeDest) == "/dev" {
-			return false
-		}
-	}
-	return true
-}
 
 // MakeDevices makes the device nodes with exactly their mode and owner,
 // missing directories with 0755. sources holds what [OpenDevice] gave, by
@@ -75,12 +63,12 @@ func makeDevice(dirfd int, base string, d Device, src *os.File) error {
 		if src == nil {
 			return &os.PathError{Op: "bind", Path: d.UnsafePath, Err: unix.EBADF}
 		}
-		return bindNode(dirfd, base, d.UnsafePath, src, nodeAttrs)
+		return bindNode(dirfd, base, d.UnsafePath, src)
 	}
 	err := unix.Mknodat(dirfd, base, d.Mode, int(unix.Mkdev(d.Major, d.Minor)))
 	switch {
 	case err == unix.EPERM && src != nil:
-		return bindNode(dirfd, base, d.UnsafePath, src, nodeAttrs)
+		return bindNode(dirfd, base, d.UnsafePath, src)
 	case err == unix.EEXIST:
 		var st unix.Stat_t
 		if unix.Fstatat(dirfd, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && isNode(&st, d) {
@@ -144,8 +132,8 @@ func chmodFD(fd int, mode uint32) error {
 }
 
 // bindNode mounts the detached mount src on the file base of dirfd, made if
-// it is missing, not followed if it is a symlink. attrs are MOUNT_ATTR_*.
-func bindNode(dirfd int, base, name string, src *os.File, attrs uint64) error {
+// it is missing, not followed if it is a symlink.
+func bindNode(dirfd int, base, name string, src *os.File) error {
 	if err := unix.Mknodat(dirfd, base, unix.S_IFREG|0o600, 0); err != nil && err != unix.EEXIST {
 		return &os.PathError{Op: "mknod", Path: name, Err: err}
 	}
@@ -161,7 +149,7 @@ func bindNode(dirfd int, base, name string, src *os.File, attrs uint64) error {
 	if kind := st.Mode & unix.S_IFMT; kind == unix.S_IFLNK || kind == unix.S_IFDIR {
 		return &os.PathError{Op: "bind", Path: name, Err: unix.EEXIST}
 	}
-	if err := setattr(int(src.Fd()), Attr{Set: attrs}, unix.MS_PRIVATE, false); err != nil {
+	if err := setattr(int(src.Fd()), Attr{Set: nodeAttrs}, unix.MS_PRIVATE, false); err != nil {
 		return err
 	}
 	if err := attachAt(int(src.Fd()), int(f.Fd())); err != nil {
@@ -210,29 +198,4 @@ func linkPtmx(dirfd int) error {
 		return &os.PathError{Op: "symlink", Path: "/dev/ptmx", Err: err}
 	}
 	return nil
-}
-
-// BindConsole mounts the terminal tty, a descriptor of a pty in the
-// container's devpts, on /dev/console. The target is made if it is missing;
-// a symlink there is EEXIST; CVE-2025-52565.
-// Runs in the container, before the root is entered.
-func BindConsole(root *safepath.Root, tty *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(tty.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFCHR {
-		return errors.New("the console is not a terminal")
-	}
-	src, err := cloneTree(int(tty.Fd()), false)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dir, base, err := root.MkParent("/dev/console", 0o755)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return bindNode(int(dir.Fd()), base, "/dev/console", src, 0)
 }

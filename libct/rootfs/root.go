@@ -8,7 +8,7 @@
 // refuses to know config.json, and whether a mount is a good idea.
 //
 // The order on the container side: [Attach], [Mounter.MountAll],
-// [MakeDevices], [DefaultLinks], [BindConsole], [EnterRoot],
+// [MakeDevices], [DefaultLinks], [EnterRoot],
 // [Mounter.Freeze], [ApplyRestrict], [FinishPropagation], [RemountReadonly].
 package rootfs
 
