@@ -793,23 +793,35 @@ trapper() {
 	[[ -x $BUNDLE/rootfs/bin/busybox && -f $BUNDLE/config.json ]]
 }
 
-@test "delete --force: a damaged state folder" {
-	ok create "$ID"
-	local pid
-	pid=$(field "$ID" .pid)
-	local saved
-	saved=$(<"$ROOT/$ID/state.json")
-	echo '{"version": 999}' >"$ROOT/$ID/state.json"
-	call state "$ID"
-	equal 1 "$status"
-	contains 'version 999' "$stderr"
-	fails 'version 999' delete "$ID"
-	# Whole again: half of a record cannot lead to the cgroup.
-	echo "$saved" >"$ROOT/$ID/state.json"
-	ok delete --force "$ID"
-	gone "$pid"
+@test "state, delete: a record of another version is refused" {
 	mkdir -p "$ROOT/$ID"
-	echo '{' >"$ROOT/$ID/state.json"
+	echo '{"version": 999}' >"$ROOT/$ID/state.json"
+	fails 'version 999' state "$ID"
+	fails 'version 999' delete "$ID"
+	ok delete --force "$ID"
+	nothing_left
+}
+
+@test "delete --force: an empty state folder, as of a create that was killed at once" {
+	mkdir -p "$ROOT/$ID"
+	ok delete --force "$ID"
+	nothing_left
+}
+
+# The next two fail with 29596a5: Delete removes the folder, exits with 0, and
+# the container runs on in its cgroup, which nobody knows of any more.
+@test "delete --force: a running container whose record is of another version" {
+	start_container
+	jq '.version = 999' "$ROOT/$ID/state.json" >"$T/record"
+	cp "$T/record" "$ROOT/$ID/state.json"
+	ok delete --force "$ID"
+	nothing_left
+}
+
+@test "delete --force: a running container whose record is half-written" {
+	start_container
+	head -c 100 "$ROOT/$ID/state.json" >"$T/record"
+	cp "$T/record" "$ROOT/$ID/state.json"
 	ok delete --force "$ID"
 	nothing_left
 }
