@@ -39,6 +39,16 @@ func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	stop := func() {}
+	if !o.Detach {
+		// Before the program can run: nobody could know from outside when a
+		// signal begins to reach it.
+		if stop, err = relaySignals(ct.record.Pid); err != nil {
+			ct.dir.Unlock()
+			return 0, firstWith([]error{err, r.Delete(id, true)})
+		}
+	}
+	defer stop()
 	notify, err := ct.begin()
 	ct.dir.Unlock()
 	if err == nil && o.Detach {
@@ -60,6 +70,9 @@ func (r *Runtime) Run(id string, o RunOptions) (exitCode int, err error) {
 		code, err = attend(ct.record.Pid, term)
 		return err
 	})
+	// A signal is for hako itself again: nobody has to wait for a poststop
+	// hook that hangs.
+	stop()
 	if o.Keep {
 		return code, err
 	}
@@ -152,15 +165,25 @@ func (t *terminal) close() {
 	}
 }
 
-// attend relays signals to our child pid until it exits, and reaps what a
-// subreaper inherits. It returns the exit code.
-func attend(pid int, t *terminal) (code int, err error) {
+// relaySignals passes signals on to our child pid until stop, which may be
+// called again.
+func relaySignals(pid int) (stop func(), err error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return 0, os.NewSyscallError("pidfd_open", err)
+		return nil, os.NewSyscallError("pidfd_open", err)
 	}
 	pidfd := os.NewFile(uintptr(fd), "pidfd")
-	defer pidfd.Close()
+	undo, err := relay.To(pidfd)
+	if err != nil {
+		pidfd.Close()
+		return nil, err
+	}
+	return func() { undo(); pidfd.Close() }, nil
+}
+
+// attend serves the terminal of our child pid until it exits, and reaps what a
+// subreaper inherits. It returns the exit code.
+func attend(pid int, t *terminal) (code int, err error) {
 	if t != nil {
 		if err := t.connect(); err != nil {
 			_ = unix.Kill(pid, unix.SIGKILL) // our own unreaped child
@@ -169,13 +192,6 @@ func attend(pid int, t *terminal) (code int, err error) {
 		}
 		go t.follow()
 	}
-	stop, err := relay.To(pidfd)
-	if err != nil {
-		return 0, err
-	}
-	// Afterwards a signal is for hako itself: nobody has to wait for a
-	// poststop hook that hangs.
-	defer stop()
 	for {
 		var status unix.WaitStatus
 		got, err := unix.Wait4(-1, &status, unix.WALL, nil)

@@ -25,6 +25,7 @@ type execution struct {
 	group cgroup.Group
 	init  *os.File // pidfd of the container's process
 	term  *terminal
+	stop  func() // of relaying signals; may be nil
 	launch
 }
 
@@ -46,6 +47,7 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 		{"prepare the terminal", x.openTerminal},
 		{"place the init stage", x.place},
 		{"serve the init stage", x.serve},
+		{"relay signals", x.relay},
 		{"execute", x.executed},
 		{"write the pid file", x.report},
 	})
@@ -60,7 +62,19 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 	return attend(x.child.Pid, x.term)
 }
 
+// relay comes as late as the program allows: until init is ready, a signal
+// ends hako, whatever init may be waiting for.
+func (x *execution) relay() (err error) {
+	if !x.o.Detach {
+		x.stop, err = relaySignals(x.child.Pid)
+	}
+	return err
+}
+
 func (x *execution) close() {
+	if x.stop != nil {
+		x.stop()
+	}
 	if x.init != nil {
 		x.init.Close()
 	}
