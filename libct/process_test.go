@@ -215,7 +215,7 @@ func TestWhatAContainerMayTellTheServiceManager(t *testing.T) {
 
 func TestTheFirstErrorIsTold(t *testing.T) {
 	first, second := errors.New("first"), errors.New("second")
-	if err := firstWith([]error{first, nil, nil}); err != first { //nolint:errorlint // unchanged
+	if err := firstWith([]error{first, nil, nil}); err != first {
 		t.Errorf("got %v", err)
 	}
 	err := firstWith([]error{first, nil, second})

@@ -70,7 +70,7 @@ func verifyMultiplexer(fd int) error {
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return &os.PathError{Op: "fstat", Path: "/dev/pts/ptmx", Err: err}
 	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFCHR || uint64(stat.Rdev) != unix.Mkdev(5, 2) {
+	if stat.Mode&unix.S_IFMT != unix.S_IFCHR || uint64(stat.Rdev) != unix.Mkdev(5, 2) { //nolint:unconvert // 32 bits on MIPS
 		return errors.New("/dev/pts/ptmx: not the terminal multiplexer (character device 5:2)")
 	}
 	return nil
@@ -194,7 +194,7 @@ func OwnStdio(containerUID uint32) error {
 }
 
 func isNull(stat *unix.Stat_t) bool {
-	return stat.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(stat.Rdev) == unix.Mkdev(1, 3)
+	return stat.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(stat.Rdev) == unix.Mkdev(1, 3) //nolint:unconvert // 32 bits on MIPS
 }
 
 // SetSize sets the size in characters. TIOCSWINSZ(2const).

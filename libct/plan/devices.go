@@ -175,11 +175,12 @@ func (c *composer) deviceRules() {
 	for _, d := range builtinDevices {
 		rules = append(rules, allow('c', int64(d.major), int64(d.minor)))
 	}
-	c.plan.Cgroup.Devices = append(rules,
+	rules = append(rules,
 		allow('c', 136, anyNumber), // /dev/pts/N
 		allow('c', 5, 2),           // ptmx
 		allow('c', 10, 200),        // /dev/net/tun; engines rely on it since the first runc
 	)
+	c.plan.Cgroup.Devices = rules
 }
 
 const anyNumber = -1

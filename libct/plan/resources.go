@@ -65,7 +65,7 @@ func off(v *bool) bool { return v == nil || !*v }
 
 // limitsMemory ignores checkBeforeUpdate and useHierarchy, which limit nothing.
 func limitsMemory(m *specs.LinuxMemory) bool {
-	return m != nil && !(nothing(m.Limit) && nothing(m.Reservation) && nothing(m.Swap) && nothing(m.Kernel) &&
+	return m != nil && !(nothing(m.Limit) && nothing(m.Reservation) && nothing(m.Swap) && nothing(m.Kernel) && //nolint:staticcheck // deprecated, and so must not be ignored either
 		nothing(m.KernelTCP) && m.Swappiness == nil && off(m.DisableOOMKiller))
 }
 

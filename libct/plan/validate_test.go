@@ -66,7 +66,7 @@ func TestMessageIsOneLine(t *testing.T) {
 	if got, want := one.Error(), `config.json: linux.namespaces[3].type: unknown namespace "foo" (config-linux.md#namespaces)`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	two := append(one, Violation{"config.json", "root", "is missing", "config.md#root"})
+	two := Invalid{one[0], {"config.json", "root", "is missing", "config.md#root"}}
 	if got, want := two.Error(), "config.json: 2 problems: linux.namespaces[3].type: unknown namespace \"foo\" (config-linux.md#namespaces); root: is missing (config.md#root)"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -17,10 +17,10 @@ import (
 )
 
 // target is what the handler sends to.
-var target int32 = -1
+var target int32 = -1 //nolint:unused // read in relay_*.s
 
 // handler is the signal handler: pidfd_send_signal(target, signal).
-func handler()
+func handler() //nolint:unused // its address is taken in relay_*.s
 
 // handlerPC is the address of handler, for the kernel.
 func handlerPC() uintptr
