@@ -80,7 +80,20 @@ clean_up_host() {
 		kill -KILL "$HOST_PID" "${HOST_PIDS[@]}"
 		wait "$HOST_PID" "${HOST_PIDS[@]}" 2>/dev/null
 	}
+	no_keepers || rc=1
 	return $rc
+}
+
+# no_keepers: of a namespace that a test has made.
+no_keepers() {
+	local file left=
+	while read -r file; do
+		[[ $(tr '\0' ' ' 2>/dev/null <"${file%environ}cmdline") != "sleep infinity "* ]] || left+=" $file"
+	done < <(grep -lsaF "BATS_TEST_TMPDIR=$BATS_TEST_TMPDIR" /proc/[0-9]*/environ)
+	[[ -z $left ]] || {
+		echo "left:$left"
+		return 1
+	}
 }
 
 # host_tmpfs DIRECTORY [OPTIONS]: a tmpfs of the host, made if missing.

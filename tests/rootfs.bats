@@ -174,6 +174,7 @@ other_namespace() {
 	no_mount_namespace
 	touch "$R/inside"
 	update_config --arg p "/proc/$OTHER/ns/mnt" '.linux.namespaces += [{type: "mount", path: $p}] | .process.args = ["ls", "/inside"]'
+	HOST_PIDS+=("$HOST_PID")
 	HOST_PID=$OTHER
 	ok run "$ID"
 	equal /inside "$output"
