@@ -239,7 +239,7 @@ func (c *creation) reserve() (err error) {
 		Cgroups: c.facts.Cgroup, Plan: c.plan, Process: c.spec.Process,
 	}
 	// Before anything is made outside: delete --force has to find it.
-	if err := c.dir.Save(&c.rec); err != nil {
+	if err := c.dir.Anchor(string(c.facts.Cgroup), c.plan.Cgroup.Path); err != nil {
 		return err
 	}
 	return c.r.makeNotifyDir(c.id)
@@ -432,7 +432,7 @@ func (c *creation) saveProcess() (err error) {
 		return c.explain(err)
 	}
 	if len(c.plan.Hooks.Prestart)+len(c.plan.Hooks.CreateRuntime) == 0 {
-		return nil // nobody asks before it is ready; delete finds the cgroup
+		return nil // nobody asks before it is ready; delete has the anchor
 	}
 	return c.dir.Save(&c.rec)
 }

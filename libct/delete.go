@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/hako-runtime/hako/libct/cgroup"
 	"github.com/hako-runtime/hako/libct/hooks"
+	"github.com/hako-runtime/hako/libct/host"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/state"
@@ -43,9 +45,30 @@ func (r *Runtime) Delete(id string, force bool) error {
 		if !force {
 			return err
 		}
-		return c.dir.Remove() // nothing that we could read: a create killed at once, or damage
+		return c.destroyUnread()
 	}
 	return c.destroy(force)
+}
+
+// destroyUnread removes a container without a readable record: its create was
+// killed, or the record is damaged or of another version. All of its processes
+// are in its cgroup.
+func (c *Container) destroyUnread() error {
+	group, err := c.anchored()
+	if err != nil {
+		// Without a record either, it was killed before it made anything.
+		if c.dir.HasRecord() {
+			c.r.Warn(fmt.Sprintf("container %s: neither record nor cgroup can be read; processes of it may be left: %v", c.dir.ID(), err))
+		}
+		return c.dir.Remove()
+	}
+	if err := group.Kill(unix.SIGKILL); err != nil {
+		return err
+	}
+	if err := group.Remove(); err != nil {
+		return err
+	}
+	return c.dir.Remove()
 }
 
 func absent(force bool) error {
@@ -71,8 +94,19 @@ func (c *Container) lockForDelete(force bool) error {
 		}
 		if c.reload() == nil {
 			c.killAll()
+		} else if group, err := c.anchored(); err == nil {
+			_ = group.Kill(unix.SIGKILL) // best effort, as killAll
 		}
 	}
+}
+
+// anchored opens the cgroup without the record.
+func (c *Container) anchored() (cgroup.Group, error) {
+	mode, path, err := c.dir.Anchored()
+	if err != nil {
+		return nil, err
+	}
+	return cgroup.Open(cgroup.Spec{Path: path}, host.CgroupMode(mode))
 }
 
 // killAll is best effort: destroy looks at what is left.

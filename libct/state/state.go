@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hako-runtime/hako/libct/fastjson"
 	"golang.org/x/sys/unix"
@@ -18,6 +19,7 @@ import (
 // Names inside the folder.
 const (
 	recordFile = "state.json"
+	anchorFile = "cgroup"
 	startFIFO  = "start"
 	resultFIFO = "result"
 	maxRecord  = 64 << 20 // bytes
@@ -79,6 +81,9 @@ func (d *Dir) checkEmpty() error {
 
 // At is the folder of id, whether it exists or not, not locked.
 func At(root, id string) *Dir { return &Dir{path: filepath.Join(root, id)} }
+
+// ID is the container's id, the name of the folder.
+func (d *Dir) ID() string { return filepath.Base(d.path) }
 
 // Exists reports whether there is such a folder.
 func (d *Dir) Exists() bool {
@@ -157,6 +162,28 @@ func (d *Dir) Busy() bool {
 	return false
 }
 
+// Anchor remembers where the container's processes are, before there are any.
+// Its format never changes, so that a container can be removed whose record
+// was never written, is damaged, or is from another version.
+func (d *Dir) Anchor(mode, cgroup string) error {
+	return os.WriteFile(filepath.Join(d.path, anchorFile), []byte(mode+"\n"+cgroup+"\n"), 0o600)
+}
+
+// Anchored returns what [Dir.Anchor] was given.
+// The error matches fs.ErrNotExist if there is no anchor.
+func (d *Dir) Anchored() (mode, cgroup string, err error) {
+	data, err := os.ReadFile(filepath.Join(d.path, anchorFile))
+	if err != nil {
+		return "", "", err
+	}
+	mode, rest, _ := strings.Cut(string(data), "\n")
+	cgroup, end, ok := strings.Cut(rest, "\n")
+	if !ok || end != "" || cgroup == "" {
+		return "", "", fmt.Errorf("%s: damaged", filepath.Join(d.path, anchorFile))
+	}
+	return mode, cgroup, nil
+}
+
 // Save replaces the record, so that a reader sees the old or the new one.
 func (d *Dir) Save(record fastjson.Marshaler) error {
 	data, err := fastjson.Marshal(record)
@@ -168,6 +195,12 @@ func (d *Dir) Save(record fastjson.Marshaler) error {
 		return err
 	}
 	return os.Rename(tmp, filepath.Join(d.path, recordFile))
+}
+
+// HasRecord reports whether there is a record, readable or not.
+func (d *Dir) HasRecord() bool {
+	_, err := os.Lstat(filepath.Join(d.path, recordFile))
+	return err == nil
 }
 
 // Load reads the record.

@@ -416,3 +416,27 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestTheAnchorIsKept(t *testing.T) {
+	d, err := Reserve(t.TempDir(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.Anchored(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before: %v", err)
+	}
+	if err := d.Anchor("hybrid", "/a b/web"); err != nil {
+		t.Fatal(err)
+	}
+	if mode, path, err := d.Anchored(); mode != "hybrid" || path != "/a b/web" || err != nil {
+		t.Errorf("got %q, %q, %v", mode, path, err)
+	}
+	for _, damaged := range []string{"", "v2", "v2\n", "v2\n\n", "v2\n/x", "v2\n/x\nmore\n"} {
+		if err := os.WriteFile(filepath.Join(d.path, anchorFile), []byte(damaged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if mode, path, err := d.Anchored(); err == nil {
+			t.Errorf("%q: accepted as %q, %q", damaged, mode, path)
+		}
+	}
+}
