@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,6 +76,9 @@ func TestEverySignalArrives(t *testing.T) {
 			"HUP": unix.SIGHUP, "INT": unix.SIGINT, "QUIT": unix.SIGQUIT, "TERM": unix.SIGTERM,
 			"USR1": unix.SIGUSR1, "USR2": unix.SIGUSR2, "CONT": unix.SIGCONT, "RTMIN+3": 37,
 		} {
+			if signal.Ignored(sig) {
+				continue // by who runs the tests (nohup), and so by the relay
+			}
 			if err := unix.Kill(cmd.Process.Pid, sig); err != nil {
 				t.Fatal(err)
 			}
