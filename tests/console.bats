@@ -26,11 +26,13 @@ teardown() {
 receive() {
 	MARK=$MARK python3 "$TESTDATA/sockets.py" console "$T/c.sock" "$@" </dev/null >"$T/seen" 2>"$T/receiver" 3>&- &
 	RECEIVER=$!
+	DONORS+=("$RECEIVER")
 	eventually exists "$T/c.sock"
 }
 
 received() {
 	wait "$RECEIVER"
+	DONORS=()
 	seen=$(tr -d '\r' <"$T/seen")
 	rm -f "$T/c.sock"
 }
@@ -38,6 +40,7 @@ received() {
 # received_nothing: what goes wrong before there is a terminal.
 received_nothing() {
 	not wait "$RECEIVER"
+	DONORS=()
 	equal "" "$(<"$T/seen")"
 }
 
@@ -245,11 +248,21 @@ received_nothing() {
 	equal out "$seen"
 }
 
-@test "--console-socket: relative to the caller's directory, not to the bundle" {
-	sh_script 'echo out'
+@test "--console-socket: a relative path is the bundle's, as with runc; of exec the caller's" {
+	sh_script 'echo out; exec sleep 100000'
 	receive
+	mv "$T/c.sock" "$BUNDLE/c.sock"
 	cd "$T"
 	ok run --detach --bundle bundle --console-socket c.sock "$ID"
+	ok delete --force "$ID"
+	received
+	equal out "$seen"
+	update_config '.process.terminal = false'
+	cd "$BUNDLE"
+	start_container
+	receive
+	cd "$T"
+	ok exec --tty --detach --console-socket c.sock "$ID" echo out
 	received
 	equal out "$seen"
 }
@@ -527,7 +540,7 @@ without_terminal() {
 @test "run: under script(1)" {
 	sh_script 'tty; echo hello'
 	# What script types at the end of its input is echoed, maybe.
-	equal "/dev/pts/0 hello" "$(script -qec "$HAKO --root $ROOT run $ID" /dev/null </dev/null 3>&- | tr -d '\r' | head -2 | xargs)"
+	equal "/dev/pts/0 hello" "$(script -qec "$HAKO --root $ROOT run $ID" /dev/null </dev/null 3>&- | sed 's/\^@//' | tr -d '\r\0' | xargs)"
 }
 
 @test "run: a process of the container that keeps the terminal does not keep hako" {

@@ -43,9 +43,6 @@ own_types() {
 # init: the host's pid of the container's process.
 init() { field "$ID" .pid; }
 
-# set_args ARG…: as in helpers.bash, also for arguments that begin with "-".
-set_args() { update_config '.process.args = $ARGS.positional' --args -- "$@"; }
-
 # in_container TEXT: what its shell prints, in a container of its own.
 in_container() {
 	sh_script "$1"
