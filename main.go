@@ -42,8 +42,9 @@ type app struct {
 	stdout io.Writer
 	log    logger
 	rt     libct.Runtime
-	ready  bool // the global flags have been applied
-	code   int  // exit code when the command returns no error
+	ready  bool     // the global flags have been applied
+	trace  *os.File // of --timeline
+	code   int      // exit code when the command returns no error
 }
 
 // run executes one command line and returns the exit code.
@@ -56,7 +57,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		a.log.fail(err)
 		a.code = a.failureCode(err)
 	}
-	if err := a.writeTimeline(root.String("timeline")); err != nil {
+	if err := a.writeTimeline(); err != nil {
 		a.log.fail(err)
 		a.code = max(a.code, 1)
 	}
@@ -198,7 +199,13 @@ func (a *app) configure(root *cli.Command) error {
 		return err
 	}
 	a.rt = libct.Runtime{Root: dir, Systemd: root.Bool("systemd-cgroup"), Warn: a.log.warn}
-	if a.log.debug || root.String("timeline") != "" {
+	if file := root.String("timeline"); file != "" {
+		// Now: create changes the directory.
+		if a.trace, err = os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644); err != nil {
+			return fmt.Errorf("--timeline: %w", err)
+		}
+	}
+	if a.log.debug || a.trace != nil {
 		a.rt.Timeline = &timeline.Recorder{}
 	}
 	if a.log.debug {
@@ -284,15 +291,11 @@ func notSupported(what, issue string) error {
 }
 
 // writeTimeline writes the steps that were recorded.
-func (a *app) writeTimeline(file string) error {
-	if file == "" || a.rt.Timeline == nil { // or the command line was not understood
+func (a *app) writeTimeline() error {
+	if a.trace == nil { // not asked for, or the command line was not understood
 		return nil
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return fmt.Errorf("--timeline: %w", err)
-	}
-	return errors.Join(a.rt.Timeline.Write(f, a.log.subject()), f.Close())
+	return errors.Join(a.rt.Timeline.Write(a.trace, a.log.subject()), a.trace.Close())
 }
 
 // versionText is what follows "hako version " in the output of --version.

@@ -37,8 +37,7 @@ type creation struct {
 	// makeConsole makes console in the foreground; nil: dial --console-socket.
 	makeConsole func() (*os.File, error)
 
-	bundle  string
-	pidFile string
+	bundle string
 
 	spec   *specs.Spec
 	facts  host.Facts
@@ -136,12 +135,13 @@ func (c *creation) readConfig() (err error) {
 	if c.bundle, err = filepath.Abs(c.o.Bundle); err != nil {
 		return err
 	}
-	if c.pidFile = c.o.PidFile; c.pidFile != "" {
-		if c.pidFile, err = filepath.Abs(c.pidFile); err != nil {
+	if c.o.PidFile != "" {
+		if c.o.PidFile, err = filepath.Abs(c.o.PidFile); err != nil {
 			return err
 		}
 	}
-	// As runc does: a relative root and the hooks' programs see the bundle.
+	// As runc does: a relative root, the hooks' programs and a relative
+	// --console-socket are the bundle's.
 	if err := os.Chdir(c.bundle); err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
@@ -446,7 +446,7 @@ func (c *creation) saveReady() error {
 }
 
 // The pid file is the last thing: an engine that sees it may act on the pid.
-func (c *creation) writePid() error { return writePidFile(c.pidFile, c.rec.Pid) }
+func (c *creation) writePid() error { return writePidFile(c.o.PidFile, c.rec.Pid) }
 
 // hookState is the state that hooks read; runtime-spec runtime.md#state.
 func (c *creation) hookState(status specs.ContainerState, pid int) specs.State {

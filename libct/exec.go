@@ -195,7 +195,13 @@ func (x *execution) openRoot() error {
 func (x *execution) joinCgroups() error {
 	pid := x.child.Pid
 	if x.cgroup == nil {
-		if err := x.group.Add(pid); err != nil {
+		err := x.group.Add(pid)
+		if errors.Is(err, unix.EBUSY) {
+			// As in clone. Only cgroup2 is like that; of a hybrid host's
+			// hierarchies it is the last.
+			err = x.joinInitsCgroup(pid)
+		}
+		if err != nil {
 			return x.explain(err)
 		}
 	}
@@ -238,19 +244,39 @@ func (x *execution) place() error {
 	return x.explain(x.adjust())
 }
 
-// useInitsCgroup opens the cgroup that the container's process is in by now.
+// useInitsCgroup opens the cgroup that the container's process is in by now,
+// to be born in.
 func (x *execution) useInitsCgroup() error {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(x.c.record.Pid) + "/cgroup")
-	if err != nil {
-		return err
-	}
-	sub, err := subCgroup(string(data), x.c.record.Plan.Cgroup.Path)
+	dir, err := x.initsCgroup("")
 	if err != nil {
 		return err
 	}
 	x.cgroup.Close()
-	x.cgroup, err = os.Open(filepath.Join(x.group.Paths()[""], sub))
+	x.cgroup, err = os.Open(dir)
 	return err
+}
+
+// joinInitsCgroup moves pid there, on a hybrid host.
+func (x *execution) joinInitsCgroup(pid int) error {
+	dir, err := x.initsCgroup("unified")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
+}
+
+// initsCgroup is the directory of the container's process in the cgroup2
+// hierarchy of that name.
+func (x *execution) initsCgroup(hierarchy string) (dir string, err error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(x.c.record.Pid) + "/cgroup")
+	if err != nil {
+		return "", err
+	}
+	sub, err := subCgroup(string(data), x.c.record.Plan.Cgroup.Path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(x.group.Paths()[hierarchy], sub), nil
 }
 
 // subCgroup is the path beneath top of the cgroup v2 in table, which must be

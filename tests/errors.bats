@@ -505,6 +505,14 @@ trace() {
 		all(.traceEvents[] | select(.ph == "X"); .ts >= $all.ts and .ts + (.dur // 0) <= $all.ts + $all.dur + 1000)' "$T/trace.json"
 }
 
+@test "--timeline: a relative file is the caller's, not the bundle's" {
+	mkdir "$T/here"
+	cd "$T/here"
+	set_args true
+	ok --timeline trace.json run --bundle "$BUNDLE" "$ID"
+	[[ -s $T/here/trace.json && ! -e $BUNDLE/trace.json ]]
+}
+
 @test "--timeline: create, start, exec, kill, delete" {
 	ok --timeline "$T/create" create "$ID"
 	ok --timeline "$T/start" start "$ID"
