@@ -99,6 +99,7 @@ type terminal struct {
 	master *os.File
 	tty    *os.File // the user's own terminal: standard input or /dev/tty
 	undo   func() error
+	ended  *os.File // the write end of a pipe, closed when the process has ended
 	output sync.WaitGroup
 }
 
@@ -138,7 +139,12 @@ func (t *terminal) connect() (err error) {
 		return err
 	}
 	go func() { _, _ = io.Copy(t.master, os.Stdin) }() // ends with the process
-	t.output.Go(func() { _, _ = io.Copy(os.Stdout, t.master) })
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	t.ended = os.NewFile(uintptr(p[1]), "pipe")
+	t.output.Go(func() { t.copyOutput(os.NewFile(uintptr(p[0]), "pipe")) })
 	return nil
 }
 
@@ -221,22 +227,40 @@ func (t *terminal) follow() {
 	}
 }
 
-// drain waits for the last output: the read of a master whose slaves are
-// closed fails with EIO. A slave that outlives the process (a daemon in the
-// container) ends the wait as soon as nothing more is there to read.
+// drain waits for the last output.
 func (t *terminal) drain() {
-	done := make(chan struct{})
-	go func() { t.output.Wait(); close(done) }()
-	for {
-		fds := []unix.PollFd{{Fd: int32(t.master.Fd()), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 0)
-		if err == nil && n == 0 {
-			return
+	t.ended.Close()
+	t.output.Wait()
+}
+
+// copyOutput copies what the process prints until all slaves are closed, or,
+// since a daemon inside may keep one, until the process has ended and nothing
+// is left to read. The end of the pipe running says that it has ended.
+func (t *terminal) copyOutput(running *os.File) {
+	defer running.Close()
+	buf := make([]byte, 32<<10)
+	for last := false; ; {
+		fds := []unix.PollFd{{Fd: int32(t.master.Fd()), Events: unix.POLLIN}, {Fd: int32(running.Fd()), Events: unix.POLLIN}}
+		timeout := -1
+		if last {
+			fds, timeout = fds[:1], 0
 		}
-		select {
-		case <-done:
+		n, err := unix.Poll(fds, timeout)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil || n == 0:
 			return
-		default:
+		case fds[0].Revents == 0:
+			last = true // only what is there by now
+			continue
+		}
+		got, err := t.master.Read(buf)
+		if got > 0 {
+			_, _ = os.Stdout.Write(buf[:got]) // nobody is left to tell
+		}
+		if err != nil {
+			return // EIO: the last slave is closed
 		}
 	}
 }
