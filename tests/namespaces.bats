@@ -482,7 +482,7 @@ user_donor() {
 # --- network
 
 @test "network: a new one has a loopback device that works, and nothing else up" {
-	in_container 'ip link | grep UP; echo hello | nc -l -p 4321 & until nc 127.0.0.1 4321 </dev/null 2>/dev/null; do kill -0 $!; done'
+	in_container 'ip link | grep UP; mkfifo /tmp/open; exec 8<>/tmp/open; nc -l -p 4321 <&8 >/tmp/got & until echo hello | nc 127.0.0.1 4321 2>/dev/null; do kill -0 $!; done; wait $!; cat /tmp/got'
 	equal 1 "$(grep -c UP <<<"$output")"
 	contains 'lo: <LOOPBACK,UP,LOWER_UP>' "$output"
 	contains hello "$output"
