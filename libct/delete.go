@@ -62,10 +62,7 @@ func (c *Container) destroyUnread() error {
 		}
 		return c.dir.Remove()
 	}
-	if err := group.Kill(unix.SIGKILL); err != nil {
-		return err
-	}
-	if err := group.Remove(); err != nil {
+	if err := group.Clear(); err != nil {
 		return err
 	}
 	return c.dir.Remove()
@@ -147,10 +144,7 @@ func (c *Container) remove() error {
 		return err
 	}
 	// What is left in a shared pid namespace outlives its init.
-	if err := group.Kill(unix.SIGKILL); err != nil {
-		return err
-	}
-	if err := group.Remove(); err != nil {
+	if err := group.Clear(); err != nil {
 		return err
 	}
 	if c.record.Plan.RDT != nil {

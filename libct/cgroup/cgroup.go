@@ -87,6 +87,9 @@ type Group interface {
 	// time for killed processes to leave. A cgroup that is missing is success.
 	Remove() error
 
+	// Clear is Remove that kills what is left inside, if anything is.
+	Clear() error
+
 	// Paths maps the name of each hierarchy (its folder below /sys/fs/cgroup,
 	// "" on a v2 host) to the absolute directory of this cgroup.
 	Paths() map[string]string

@@ -560,3 +560,25 @@ func TestHierarchiesAreWhatIsMounted(t *testing.T) {
 		}
 	})
 }
+
+func TestClearEndsWhatIsLeft(t *testing.T) {
+	everyLayout(t, func(t *testing.T, mode host.CgroupMode) {
+		g := newGroup(t, mode, testPath(t))
+		mkdirEverywhere(t, g, "sub")
+		cmd := start(t, g, "sleep 60")
+		if err := g.AddTo("sub", cmd.Process.Pid); err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan error, 1)
+		go func() { gone <- cmd.Wait() }() // a zombie still counts
+		if err := g.Clear(); err != nil || g.Exists() {
+			t.Errorf("%v, exists %v", err, g.Exists())
+		}
+		if err := <-gone; err == nil {
+			t.Error("the process ended by itself")
+		}
+		if err := g.Clear(); err != nil {
+			t.Error("again: ", err)
+		}
+	})
+}
