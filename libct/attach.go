@@ -119,13 +119,11 @@ func newTerminal() (t *terminal, socket *os.File, err error) {
 	return t, os.NewFile(uintptr(p[1]), "console"), nil
 }
 
-// fit gives a process whose config says no size that of the user's terminal,
-// before it can look. Best effort, as in resize.
+// fit gives a process the size of the user's terminal, before it can look; it
+// goes before consoleSize, as with runc. Best effort, as in resize.
 func (t *terminal) fit(p *plan.Process) {
-	if p.ConsoleRows == 0 && p.ConsoleCols == 0 {
-		if rows, cols, err := console.Size(t.tty); err == nil {
-			p.ConsoleRows, p.ConsoleCols = rows, cols
-		}
+	if rows, cols, err := console.Size(t.tty); err == nil && rows != 0 && cols != 0 {
+		p.ConsoleRows, p.ConsoleCols = rows, cols
 	}
 }
 
@@ -151,7 +149,7 @@ func (t *terminal) connect() (err error) {
 // resize gives the container's terminal the size of the user's. Best effort:
 // a terminal without a size is still one.
 func (t *terminal) resize() {
-	if rows, cols, err := console.Size(t.tty); err == nil {
+	if rows, cols, err := console.Size(t.tty); err == nil && rows != 0 && cols != 0 {
 		_ = console.SetSize(t.master, rows, cols)
 	}
 }
