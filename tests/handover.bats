@@ -1,4 +1,6 @@
+#!/usr/bin/env bats
 # What happens between the host and the init stage, seen from outside.
+# shellcheck disable=SC2016,SC2154 # $names are of the container's shell; the helpers assign
 
 load helpers
 
