@@ -2,7 +2,6 @@ package libct
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -165,10 +164,8 @@ func (c *creation) makePlan() (err error) {
 		c.r.Warn(w)
 	}
 	c.plan = p
-	if profile := p.Process.Labels.AppArmor; profile != "" {
-		if err := lsm.CheckLoaded(profile); err != nil {
-			return fmt.Errorf("process.apparmorProfile: %w", err)
-		}
+	if err := lsm.CheckLoaded(p.Process.Labels.AppArmor); err != nil {
+		return fmt.Errorf("process.apparmorProfile: %w", err)
 	}
 	return c.checkConsole()
 }
@@ -380,7 +377,7 @@ func (c *creation) clone() error {
 	c.namespaces, c.preserve = c.plan.Namespaces, c.plan.Process.PreserveFDs
 	if len(c.plan.Hooks.CreateContainer)+len(c.plan.Hooks.StartContainer) > 0 {
 		var err error
-		if c.launch.state, err = json.Marshal(c.hookState(specs.StateCreating, 0)); err != nil {
+		if c.launch.state, err = hookState(c.plan, specs.StateCreating, 0); err != nil {
 			return err
 		}
 	}
@@ -448,18 +445,10 @@ func (c *creation) saveReady() error {
 // The pid file is the last thing: an engine that sees it may act on the pid.
 func (c *creation) writePid() error { return writePidFile(c.o.PidFile, c.rec.Pid) }
 
-// hookState is the state that hooks read; runtime-spec runtime.md#state.
-func (c *creation) hookState(status specs.ContainerState, pid int) specs.State {
-	return specs.State{
-		Version: c.plan.OCIVersion, ID: c.id, Status: status, Pid: pid,
-		Bundle: c.bundle, Annotations: c.plan.Annotations,
-	}
-}
-
 // runtimeHooks runs the hooks of the runtime namespace, when the container's
 // namespaces and mounts are made and its root is not yet entered.
 func (c *creation) runtimeHooks(pid int) error {
-	state, err := json.Marshal(c.hookState(specs.StateCreating, pid))
+	state, err := hookState(c.plan, specs.StateCreating, pid)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/host"
 	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/state"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -165,10 +166,10 @@ func (c *Container) poststop() error {
 	if len(hs) == 0 {
 		return nil
 	}
-	if err := sealInherited(); err != nil {
+	if err := proc.SealDescriptors(); err != nil {
 		return err
 	}
-	state, err := c.hookState(specs.StateStopped, 0)
+	state, err := hookState(c.record.Plan, specs.StateStopped, 0)
 	if err != nil {
 		return err
 	}

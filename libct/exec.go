@@ -123,10 +123,8 @@ func (x *execution) makePlan() error {
 	for _, w := range warnings {
 		x.c.r.Warn(w)
 	}
-	if profile := p.Process.Labels.AppArmor; profile != "" {
-		if err := lsm.CheckLoaded(profile); err != nil {
-			return err
-		}
+	if err := lsm.CheckLoaded(p.Process.Labels.AppArmor); err != nil {
+		return err
 	}
 	x.launch.plan = p
 	x.keyring = x.c.record.Plan.Setup.NewKeyring

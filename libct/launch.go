@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"strconv"
 	"time"
@@ -95,16 +94,8 @@ func (l *launch) spawn() error {
 		return err
 	}
 	l.conn = conn
-	return sealInherited()
-}
-
-// sealInherited keeps what the caller of hako left open from the hooks that
-// hako executes from now on.
-func sealInherited() error {
-	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return os.NewSyscallError("close_range", err)
-	}
-	return nil
+	// What the caller of hako left open is not for hooks.
+	return proc.SealDescriptors()
 }
 
 // checkInherited refuses --preserve-fds of descriptors that the caller did

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/hako-runtime/hako/libct/hooks"
+	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/wire"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -68,10 +70,10 @@ func (c *Container) poststart() error {
 	if len(hs) == 0 {
 		return nil
 	}
-	if err := sealInherited(); err != nil {
+	if err := proc.SealDescriptors(); err != nil {
 		return err
 	}
-	state, err := c.hookState(specs.StateRunning, c.record.Pid)
+	state, err := hookState(c.record.Plan, specs.StateRunning, c.record.Pid)
 	if err != nil {
 		return err
 	}
@@ -81,9 +83,8 @@ func (c *Container) poststart() error {
 	return nil
 }
 
-// hookState is the state JSON for hooks after creation.
-func (c *Container) hookState(status specs.ContainerState, pid int) ([]byte, error) {
-	p := c.record.Plan
+// hookState is the state JSON that hooks read; runtime-spec runtime.md#state.
+func hookState(p *plan.Plan, status specs.ContainerState, pid int) ([]byte, error) {
 	return json.Marshal(specs.State{
 		Version: p.OCIVersion, ID: p.ID, Status: status, Pid: pid, Bundle: p.Bundle, Annotations: p.Annotations,
 	})

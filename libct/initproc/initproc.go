@@ -15,6 +15,7 @@ import (
 
 	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/hako-runtime/hako/libct/plan"
+	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/safepath"
 	"github.com/hako-runtime/hako/libct/timeline"
@@ -74,7 +75,7 @@ func receive() (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := sealDescriptors(); err != nil {
+	if err := proc.SealDescriptors(); err != nil {
 		return nil, err
 	}
 	s := &stage{conn: conn, files: make(map[plan.File]*os.File)}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -301,7 +300,7 @@ func (s *stage) waitForStart() error {
 // the preserved descriptors is closed by it.
 func (s *stage) execute() error {
 	p := &s.plan.Process
-	if err := sealDescriptors(); err != nil {
+	if err := proc.SealDescriptors(); err != nil {
 		return err
 	}
 	for fd := 3; fd < 3+p.PreserveFDs; fd++ {
@@ -318,13 +317,4 @@ func (s *stage) execute() error {
 	}
 	err := syscall.Exec(s.program, p.Args, s.env)
 	return fmt.Errorf("exec %s: %w", s.program, err)
-}
-
-// sealDescriptors makes everything but the standard streams close on exec, so
-// that no hook and no program gets what is not meant for it (CVE-2024-21626).
-func sealDescriptors() error {
-	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return os.NewSyscallError("close_range", err)
-	}
-	return nil
 }

@@ -14,52 +14,11 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hako-runtime/hako/libct/safepath"
 )
 
-// Files of the security modules on the host.
-const (
-	appArmorDir      = "/sys/kernel/security/apparmor"
-	appArmorEnabled  = "/sys/module/apparmor/parameters/enabled"
-	appArmorProfiles = appArmorDir + "/profiles"
-	selinuxDir       = "/sys/fs/selinux"
-)
-
-// AppArmorEnabled reports whether the running kernel enforces AppArmor
-// profiles and securityfs is there to look them up. Runs on the host.
-func AppArmorEnabled() bool {
-	if _, err := os.Stat(appArmorDir); err != nil {
-		return false
-	}
-	enabled, err := os.ReadFile(appArmorEnabled)
-	return err == nil && len(enabled) > 0 && enabled[0] == 'Y'
-}
-
-// SELinuxEnabled reports whether a policy is loaded: until then every process
-// is in the context "kernel". Runs on the host.
-func SELinuxEnabled() bool {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(selinuxDir, &stat); err != nil || uint32(stat.Type) != unix.SELINUX_MAGIC {
-		return false
-	}
-	current, err := os.ReadFile("/proc/self/attr/current")
-	label := strings.TrimRight(string(current), "\x00\n")
-	return err == nil && label != "" && label != "kernel"
-}
-
-// Check refuses labels for a module that is off: a container that asks for
-// confinement must not run without. No I/O.
-func (l Labels) Check(appArmor, selinux bool) error {
-	if l.AppArmor != "" && !appArmor {
-		return errors.New("apparmor profile is specified in config, but apparmor is disabled or not supported")
-	}
-	if l.SELinux != "" && !selinux {
-		return errors.New("selinux label is specified in config, but selinux is disabled or not supported")
-	}
-	return nil
-}
+// appArmorProfiles lists what the kernel has loaded.
+const appArmorProfiles = "/sys/kernel/security/apparmor/profiles"
 
 // CheckLoaded refuses a profile the kernel does not have, before anything of
 // the container exists. Where the list may not be read (rootless), and for
