@@ -20,6 +20,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hako-runtime/hako/libct/cgroup/devices"
+	"github.com/hako-runtime/hako/libct/cgroup/limits"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 	"github.com/hako-runtime/hako/libct/cgroup/v1"
 	"github.com/hako-runtime/hako/libct/cgroup/v2"
@@ -35,10 +37,18 @@ type Group interface {
 	// otherwise. On failure it removes what it made.
 	Create() error
 
-	// Limit applies the device rules. It comes after Create and before
-	// anything of the container executes; the init stage may be inside, so
-	// that its start and this overlap.
+	// Limit applies the limits and the device rules. It comes after Create and
+	// before anything of the container executes; the init stage may be inside,
+	// so that its start and this overlap.
 	Limit() error
+
+	// Update changes the limits that l says something about, and replaces the
+	// device rules if there are any in rules; nil leaves either alone. The
+	// Limits of the [Spec] have to be those in force, because some control
+	// files hold several values; [limits.Updated] gives those to be saved.
+	//
+	// It stops at the first failure; what it has changed by then stays.
+	Update(l *limits.Limits, rules []devices.Rule) error
 
 	// Discard undoes Create when the container does not come into being: it
 	// kills what is inside and removes the cgroup, and those of its parents
@@ -128,8 +138,8 @@ func Open(spec Spec, mode host.CgroupMode) (Group, error) {
 	switch mode {
 	case host.CgroupV2:
 		g := v2.New(base, spec.Path)
-		return &group{driver: g, spec: spec, applyDevices: func(fresh bool) error {
-			return attachDevices(g.Dir, spec.Devices, fresh)
+		return &group{driver: g, spec: spec, applyDevices: func(rules []devices.Rule, fresh bool) error {
+			return attachDevices(g.Dir, rules, fresh)
 		}}, nil
 	case host.CgroupV1, host.CgroupHybrid:
 		hierarchies, err := v1.Hierarchies(base)
@@ -137,8 +147,8 @@ func Open(spec Spec, mode host.CgroupMode) (Group, error) {
 			return nil, err
 		}
 		g := v1.New(hierarchies, spec.Path)
-		return &group{driver: g, spec: spec, applyDevices: func(fresh bool) error {
-			return applyDevicesV1(g, spec.Devices, fresh)
+		return &group{driver: g, spec: spec, applyDevices: func(rules []devices.Rule, fresh bool) error {
+			return applyDevicesV1(g, rules, fresh)
 		}}, nil
 	}
 	return nil, fmt.Errorf("cgroup mode %q: %w", mode, errors.ErrUnsupported)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hako-runtime/hako/libct/cgroup/devices"
+	"github.com/hako-runtime/hako/libct/cgroup/limits"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 	"github.com/hako-runtime/hako/libct/cgroup/v1"
 )
@@ -38,7 +39,7 @@ type driver interface {
 type group struct {
 	driver
 	spec         Spec
-	applyDevices func(fresh bool) error
+	applyDevices func(rules []devices.Rule, fresh bool) error
 	undo         func() // of Create
 	fresh        bool   // Create made it
 }
@@ -54,7 +55,21 @@ func (g *group) Limit() error {
 	if len(g.spec.Devices) == 0 {
 		return nil
 	}
-	if err := g.applyDevices(g.fresh); err != nil {
+	if err := g.applyDevices(g.spec.Devices, g.fresh); err != nil {
+		return fmt.Errorf("cgroup %s: %w", g.spec.Path, err)
+	}
+	return nil
+}
+
+// Update changes limits and replaces device rules.
+func (g *group) Update(l *limits.Limits, rules []devices.Rule) error {
+	if l != nil {
+		return fmt.Errorf("cgroup %s: limits: %w", g.spec.Path, errors.ErrUnsupported)
+	}
+	if len(rules) == 0 {
+		return nil
+	}
+	if err := g.applyDevices(rules, false); err != nil {
 		return fmt.Errorf("cgroup %s: %w", g.spec.Path, err)
 	}
 	return nil

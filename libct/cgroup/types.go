@@ -1,9 +1,13 @@
 package cgroup
 
-import "github.com/hako-runtime/hako/libct/cgroup/devices"
+import (
+	"github.com/hako-runtime/hako/libct/cgroup/devices"
+	"github.com/hako-runtime/hako/libct/cgroup/limits"
+)
 
 // Spec says where the container's cgroup is and what holds inside.
 type Spec struct {
 	Path    string         `json:"path"`              // below the root of every hierarchy, clean, with a leading "/"
 	Devices []devices.Rule `json:"devices,omitempty"` // in order; empty: every device is allowed
+	Limits  *limits.Limits `json:"limits,omitempty"`  // nil: none
 }

@@ -7,6 +7,7 @@ import (
 	caps "github.com/hako-runtime/hako/libct/caps"
 	cgroup "github.com/hako-runtime/hako/libct/cgroup"
 	devices "github.com/hako-runtime/hako/libct/cgroup/devices"
+	limits "github.com/hako-runtime/hako/libct/cgroup/limits"
 	jwriter "github.com/hako-runtime/hako/libct/fastjson"
 	hooks "github.com/hako-runtime/hako/libct/hooks"
 	idmap "github.com/hako-runtime/hako/libct/idmap"
@@ -3121,6 +3122,16 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroup(in *jlexer.Lexer, 
 				}
 				in.Delim(']')
 			}
+		case "limits":
+			if in.IsNull() {
+				in.Skip()
+				out.Limits = nil
+			} else {
+				if out.Limits == nil {
+					out.Limits = new(limits.Limits)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in, out.Limits)
+			}
 		default:
 			in.SkipRecursive()
 		}
@@ -3153,6 +3164,1452 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroup(out *jwriter.Write
 			}
 			out.RawByte(']')
 		}
+	}
+	if in.Limits != nil {
+		const prefix string = ",\"limits\":"
+		out.RawString(prefix)
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out, *in.Limits)
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in *jlexer.Lexer, out *limits.Limits) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "memory":
+			if in.IsNull() {
+				in.Skip()
+				out.Memory = nil
+			} else {
+				if out.Memory == nil {
+					out.Memory = new(limits.Memory)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits1(in, out.Memory)
+			}
+		case "cpu":
+			if in.IsNull() {
+				in.Skip()
+				out.CPU = nil
+			} else {
+				if out.CPU == nil {
+					out.CPU = new(limits.CPU)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits2(in, out.CPU)
+			}
+		case "cpuset":
+			if in.IsNull() {
+				in.Skip()
+				out.CPUSet = nil
+			} else {
+				if out.CPUSet == nil {
+					out.CPUSet = new(limits.CPUSet)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits3(in, out.CPUSet)
+			}
+		case "tasks":
+			if in.IsNull() {
+				in.Skip()
+				out.Tasks = nil
+			} else {
+				if out.Tasks == nil {
+					out.Tasks = new(int64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.Tasks = int64(in.Int64())
+				}
+			}
+		case "blockIO":
+			if in.IsNull() {
+				in.Skip()
+				out.BlockIO = nil
+			} else {
+				if out.BlockIO == nil {
+					out.BlockIO = new(limits.BlockIO)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits4(in, out.BlockIO)
+			}
+		case "hugetlb":
+			if in.IsNull() {
+				in.Skip()
+				out.HugeTLB = nil
+			} else {
+				in.Delim('[')
+				if out.HugeTLB == nil {
+					if !in.IsDelim(']') {
+						out.HugeTLB = make([]limits.HugeTLB, 0, 2)
+					} else {
+						out.HugeTLB = []limits.HugeTLB{}
+					}
+				} else {
+					out.HugeTLB = (out.HugeTLB)[:0]
+				}
+				for !in.IsDelim(']') {
+					var v93 limits.HugeTLB
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits5(in, &v93)
+					out.HugeTLB = append(out.HugeTLB, v93)
+					in.WantComma()
+				}
+				in.Delim(']')
+			}
+		case "network":
+			if in.IsNull() {
+				in.Skip()
+				out.Network = nil
+			} else {
+				if out.Network == nil {
+					out.Network = new(limits.Network)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits6(in, out.Network)
+			}
+		case "rdma":
+			if in.IsNull() {
+				in.Skip()
+				out.RDMA = nil
+			} else {
+				in.Delim('[')
+				if out.RDMA == nil {
+					if !in.IsDelim(']') {
+						out.RDMA = make([]limits.RDMA, 0, 2)
+					} else {
+						out.RDMA = []limits.RDMA{}
+					}
+				} else {
+					out.RDMA = (out.RDMA)[:0]
+				}
+				for !in.IsDelim(']') {
+					var v94 limits.RDMA
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits7(in, &v94)
+					out.RDMA = append(out.RDMA, v94)
+					in.WantComma()
+				}
+				in.Delim(']')
+			}
+		case "unified":
+			if in.IsNull() {
+				in.Skip()
+				out.Unified = nil
+			} else {
+				in.Delim('[')
+				if out.Unified == nil {
+					if !in.IsDelim(']') {
+						out.Unified = make([]limits.UnifiedKey, 0, 2)
+					} else {
+						out.Unified = []limits.UnifiedKey{}
+					}
+				} else {
+					out.Unified = (out.Unified)[:0]
+				}
+				for !in.IsDelim(']') {
+					var v95 limits.UnifiedKey
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits8(in, &v95)
+					out.Unified = append(out.Unified, v95)
+					in.WantComma()
+				}
+				in.Delim(']')
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out *jwriter.Writer, in limits.Limits) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	if in.Memory != nil {
+		const prefix string = ",\"memory\":"
+		first = false
+		out.RawString(prefix[1:])
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits1(out, *in.Memory)
+	}
+	if in.CPU != nil {
+		const prefix string = ",\"cpu\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits2(out, *in.CPU)
+	}
+	if in.CPUSet != nil {
+		const prefix string = ",\"cpuset\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits3(out, *in.CPUSet)
+	}
+	if in.Tasks != nil {
+		const prefix string = ",\"tasks\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Int64(int64(*in.Tasks))
+	}
+	if in.BlockIO != nil {
+		const prefix string = ",\"blockIO\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits4(out, *in.BlockIO)
+	}
+	if len(in.HugeTLB) != 0 {
+		const prefix string = ",\"hugetlb\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		{
+			out.RawByte('[')
+			for v96, v97 := range in.HugeTLB {
+				if v96 > 0 {
+					out.RawByte(',')
+				}
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits5(out, v97)
+			}
+			out.RawByte(']')
+		}
+	}
+	if in.Network != nil {
+		const prefix string = ",\"network\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits6(out, *in.Network)
+	}
+	if len(in.RDMA) != 0 {
+		const prefix string = ",\"rdma\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		{
+			out.RawByte('[')
+			for v98, v99 := range in.RDMA {
+				if v98 > 0 {
+					out.RawByte(',')
+				}
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits7(out, v99)
+			}
+			out.RawByte(']')
+		}
+	}
+	if len(in.Unified) != 0 {
+		const prefix string = ",\"unified\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		{
+			out.RawByte('[')
+			for v100, v101 := range in.Unified {
+				if v100 > 0 {
+					out.RawByte(',')
+				}
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits8(out, v101)
+			}
+			out.RawByte(']')
+		}
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits8(in *jlexer.Lexer, out *limits.UnifiedKey) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "file":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.File = string(in.String())
+			}
+		case "value":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Value = string(in.String())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits8(out *jwriter.Writer, in limits.UnifiedKey) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"file\":"
+		out.RawString(prefix[1:])
+		out.String(string(in.File))
+	}
+	{
+		const prefix string = ",\"value\":"
+		out.RawString(prefix)
+		out.String(string(in.Value))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits7(in *jlexer.Lexer, out *limits.RDMA) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "device":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Device = string(in.String())
+			}
+		case "hcaHandles":
+			if in.IsNull() {
+				in.Skip()
+				out.HCAHandles = nil
+			} else {
+				if out.HCAHandles == nil {
+					out.HCAHandles = new(uint32)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.HCAHandles = uint32(in.Uint32())
+				}
+			}
+		case "hcaObjects":
+			if in.IsNull() {
+				in.Skip()
+				out.HCAObjects = nil
+			} else {
+				if out.HCAObjects == nil {
+					out.HCAObjects = new(uint32)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.HCAObjects = uint32(in.Uint32())
+				}
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits7(out *jwriter.Writer, in limits.RDMA) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"device\":"
+		out.RawString(prefix[1:])
+		out.String(string(in.Device))
+	}
+	if in.HCAHandles != nil {
+		const prefix string = ",\"hcaHandles\":"
+		out.RawString(prefix)
+		out.Uint32(uint32(*in.HCAHandles))
+	}
+	if in.HCAObjects != nil {
+		const prefix string = ",\"hcaObjects\":"
+		out.RawString(prefix)
+		out.Uint32(uint32(*in.HCAObjects))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits6(in *jlexer.Lexer, out *limits.Network) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "classID":
+			if in.IsNull() {
+				in.Skip()
+				out.ClassID = nil
+			} else {
+				if out.ClassID == nil {
+					out.ClassID = new(uint32)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.ClassID = uint32(in.Uint32())
+				}
+			}
+		case "priorities":
+			if in.IsNull() {
+				in.Skip()
+				out.Priorities = nil
+			} else {
+				in.Delim('[')
+				if out.Priorities == nil {
+					if !in.IsDelim(']') {
+						out.Priorities = make([]limits.Priority, 0, 2)
+					} else {
+						out.Priorities = []limits.Priority{}
+					}
+				} else {
+					out.Priorities = (out.Priorities)[:0]
+				}
+				for !in.IsDelim(']') {
+					var v102 limits.Priority
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits9(in, &v102)
+					out.Priorities = append(out.Priorities, v102)
+					in.WantComma()
+				}
+				in.Delim(']')
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits6(out *jwriter.Writer, in limits.Network) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	if in.ClassID != nil {
+		const prefix string = ",\"classID\":"
+		first = false
+		out.RawString(prefix[1:])
+		out.Uint32(uint32(*in.ClassID))
+	}
+	if len(in.Priorities) != 0 {
+		const prefix string = ",\"priorities\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		{
+			out.RawByte('[')
+			for v103, v104 := range in.Priorities {
+				if v103 > 0 {
+					out.RawByte(',')
+				}
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits9(out, v104)
+			}
+			out.RawByte(']')
+		}
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits9(in *jlexer.Lexer, out *limits.Priority) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "interface":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Interface = string(in.String())
+			}
+		case "priority":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Priority = uint32(in.Uint32())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits9(out *jwriter.Writer, in limits.Priority) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"interface\":"
+		out.RawString(prefix[1:])
+		out.String(string(in.Interface))
+	}
+	{
+		const prefix string = ",\"priority\":"
+		out.RawString(prefix)
+		out.Uint32(uint32(in.Priority))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits5(in *jlexer.Lexer, out *limits.HugeTLB) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "pageSize":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.PageSize = string(in.String())
+			}
+		case "limitBytes":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.LimitBytes = uint64(in.Uint64())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits5(out *jwriter.Writer, in limits.HugeTLB) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"pageSize\":"
+		out.RawString(prefix[1:])
+		out.String(string(in.PageSize))
+	}
+	{
+		const prefix string = ",\"limitBytes\":"
+		out.RawString(prefix)
+		out.Uint64(uint64(in.LimitBytes))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits4(in *jlexer.Lexer, out *limits.BlockIO) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "weight":
+			if in.IsNull() {
+				in.Skip()
+				out.Weight = nil
+			} else {
+				if out.Weight == nil {
+					out.Weight = new(uint16)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.Weight = uint16(in.Uint16())
+				}
+			}
+		case "leafWeight":
+			if in.IsNull() {
+				in.Skip()
+				out.LeafWeight = nil
+			} else {
+				if out.LeafWeight == nil {
+					out.LeafWeight = new(uint16)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.LeafWeight = uint16(in.Uint16())
+				}
+			}
+		case "weights":
+			if in.IsNull() {
+				in.Skip()
+				out.Weights = nil
+			} else {
+				in.Delim('[')
+				if out.Weights == nil {
+					if !in.IsDelim(']') {
+						out.Weights = make([]limits.DeviceWeight, 0, 2)
+					} else {
+						out.Weights = []limits.DeviceWeight{}
+					}
+				} else {
+					out.Weights = (out.Weights)[:0]
+				}
+				for !in.IsDelim(']') {
+					var v105 limits.DeviceWeight
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits10(in, &v105)
+					out.Weights = append(out.Weights, v105)
+					in.WantComma()
+				}
+				in.Delim(']')
+			}
+		case "rates":
+			if in.IsNull() {
+				in.Skip()
+				out.Rates = nil
+			} else {
+				in.Delim('[')
+				if out.Rates == nil {
+					if !in.IsDelim(']') {
+						out.Rates = make([]limits.DeviceRate, 0, 1)
+					} else {
+						out.Rates = []limits.DeviceRate{}
+					}
+				} else {
+					out.Rates = (out.Rates)[:0]
+				}
+				for !in.IsDelim(']') {
+					var v106 limits.DeviceRate
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits11(in, &v106)
+					out.Rates = append(out.Rates, v106)
+					in.WantComma()
+				}
+				in.Delim(']')
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits4(out *jwriter.Writer, in limits.BlockIO) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	if in.Weight != nil {
+		const prefix string = ",\"weight\":"
+		first = false
+		out.RawString(prefix[1:])
+		out.Uint16(uint16(*in.Weight))
+	}
+	if in.LeafWeight != nil {
+		const prefix string = ",\"leafWeight\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Uint16(uint16(*in.LeafWeight))
+	}
+	if len(in.Weights) != 0 {
+		const prefix string = ",\"weights\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		{
+			out.RawByte('[')
+			for v107, v108 := range in.Weights {
+				if v107 > 0 {
+					out.RawByte(',')
+				}
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits10(out, v108)
+			}
+			out.RawByte(']')
+		}
+	}
+	if len(in.Rates) != 0 {
+		const prefix string = ",\"rates\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		{
+			out.RawByte('[')
+			for v109, v110 := range in.Rates {
+				if v109 > 0 {
+					out.RawByte(',')
+				}
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits11(out, v110)
+			}
+			out.RawByte(']')
+		}
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits11(in *jlexer.Lexer, out *limits.DeviceRate) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "major":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Major = int64(in.Int64())
+			}
+		case "minor":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Minor = int64(in.Int64())
+			}
+		case "readBPS":
+			if in.IsNull() {
+				in.Skip()
+				out.ReadBPS = nil
+			} else {
+				if out.ReadBPS == nil {
+					out.ReadBPS = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.ReadBPS = uint64(in.Uint64())
+				}
+			}
+		case "writeBPS":
+			if in.IsNull() {
+				in.Skip()
+				out.WriteBPS = nil
+			} else {
+				if out.WriteBPS == nil {
+					out.WriteBPS = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.WriteBPS = uint64(in.Uint64())
+				}
+			}
+		case "readIOPS":
+			if in.IsNull() {
+				in.Skip()
+				out.ReadIOPS = nil
+			} else {
+				if out.ReadIOPS == nil {
+					out.ReadIOPS = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.ReadIOPS = uint64(in.Uint64())
+				}
+			}
+		case "writeIOPS":
+			if in.IsNull() {
+				in.Skip()
+				out.WriteIOPS = nil
+			} else {
+				if out.WriteIOPS == nil {
+					out.WriteIOPS = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.WriteIOPS = uint64(in.Uint64())
+				}
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits11(out *jwriter.Writer, in limits.DeviceRate) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"major\":"
+		out.RawString(prefix[1:])
+		out.Int64(int64(in.Major))
+	}
+	{
+		const prefix string = ",\"minor\":"
+		out.RawString(prefix)
+		out.Int64(int64(in.Minor))
+	}
+	if in.ReadBPS != nil {
+		const prefix string = ",\"readBPS\":"
+		out.RawString(prefix)
+		out.Uint64(uint64(*in.ReadBPS))
+	}
+	if in.WriteBPS != nil {
+		const prefix string = ",\"writeBPS\":"
+		out.RawString(prefix)
+		out.Uint64(uint64(*in.WriteBPS))
+	}
+	if in.ReadIOPS != nil {
+		const prefix string = ",\"readIOPS\":"
+		out.RawString(prefix)
+		out.Uint64(uint64(*in.ReadIOPS))
+	}
+	if in.WriteIOPS != nil {
+		const prefix string = ",\"writeIOPS\":"
+		out.RawString(prefix)
+		out.Uint64(uint64(*in.WriteIOPS))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits10(in *jlexer.Lexer, out *limits.DeviceWeight) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "major":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Major = int64(in.Int64())
+			}
+		case "minor":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Minor = int64(in.Int64())
+			}
+		case "weight":
+			if in.IsNull() {
+				in.Skip()
+				out.Weight = nil
+			} else {
+				if out.Weight == nil {
+					out.Weight = new(uint16)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.Weight = uint16(in.Uint16())
+				}
+			}
+		case "leafWeight":
+			if in.IsNull() {
+				in.Skip()
+				out.LeafWeight = nil
+			} else {
+				if out.LeafWeight == nil {
+					out.LeafWeight = new(uint16)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.LeafWeight = uint16(in.Uint16())
+				}
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits10(out *jwriter.Writer, in limits.DeviceWeight) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"major\":"
+		out.RawString(prefix[1:])
+		out.Int64(int64(in.Major))
+	}
+	{
+		const prefix string = ",\"minor\":"
+		out.RawString(prefix)
+		out.Int64(int64(in.Minor))
+	}
+	if in.Weight != nil {
+		const prefix string = ",\"weight\":"
+		out.RawString(prefix)
+		out.Uint16(uint16(*in.Weight))
+	}
+	if in.LeafWeight != nil {
+		const prefix string = ",\"leafWeight\":"
+		out.RawString(prefix)
+		out.Uint16(uint16(*in.LeafWeight))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits3(in *jlexer.Lexer, out *limits.CPUSet) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "cpus":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.CPUs = string(in.String())
+			}
+		case "mems":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Mems = string(in.String())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits3(out *jwriter.Writer, in limits.CPUSet) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	if in.CPUs != "" {
+		const prefix string = ",\"cpus\":"
+		first = false
+		out.RawString(prefix[1:])
+		out.String(string(in.CPUs))
+	}
+	if in.Mems != "" {
+		const prefix string = ",\"mems\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.String(string(in.Mems))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits2(in *jlexer.Lexer, out *limits.CPU) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "shares":
+			if in.IsNull() {
+				in.Skip()
+				out.Shares = nil
+			} else {
+				if out.Shares == nil {
+					out.Shares = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.Shares = uint64(in.Uint64())
+				}
+			}
+		case "quotaUS":
+			if in.IsNull() {
+				in.Skip()
+				out.QuotaUS = nil
+			} else {
+				if out.QuotaUS == nil {
+					out.QuotaUS = new(int64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.QuotaUS = int64(in.Int64())
+				}
+			}
+		case "periodUS":
+			if in.IsNull() {
+				in.Skip()
+				out.PeriodUS = nil
+			} else {
+				if out.PeriodUS == nil {
+					out.PeriodUS = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.PeriodUS = uint64(in.Uint64())
+				}
+			}
+		case "burstUS":
+			if in.IsNull() {
+				in.Skip()
+				out.BurstUS = nil
+			} else {
+				if out.BurstUS == nil {
+					out.BurstUS = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.BurstUS = uint64(in.Uint64())
+				}
+			}
+		case "realtimeRuntimeUS":
+			if in.IsNull() {
+				in.Skip()
+				out.RealtimeRuntimeUS = nil
+			} else {
+				if out.RealtimeRuntimeUS == nil {
+					out.RealtimeRuntimeUS = new(int64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.RealtimeRuntimeUS = int64(in.Int64())
+				}
+			}
+		case "realtimePeriodUS":
+			if in.IsNull() {
+				in.Skip()
+				out.RealtimePeriodUS = nil
+			} else {
+				if out.RealtimePeriodUS == nil {
+					out.RealtimePeriodUS = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.RealtimePeriodUS = uint64(in.Uint64())
+				}
+			}
+		case "idle":
+			if in.IsNull() {
+				in.Skip()
+				out.Idle = nil
+			} else {
+				if out.Idle == nil {
+					out.Idle = new(bool)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.Idle = bool(in.Bool())
+				}
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits2(out *jwriter.Writer, in limits.CPU) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	if in.Shares != nil {
+		const prefix string = ",\"shares\":"
+		first = false
+		out.RawString(prefix[1:])
+		out.Uint64(uint64(*in.Shares))
+	}
+	if in.QuotaUS != nil {
+		const prefix string = ",\"quotaUS\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Int64(int64(*in.QuotaUS))
+	}
+	if in.PeriodUS != nil {
+		const prefix string = ",\"periodUS\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Uint64(uint64(*in.PeriodUS))
+	}
+	if in.BurstUS != nil {
+		const prefix string = ",\"burstUS\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Uint64(uint64(*in.BurstUS))
+	}
+	if in.RealtimeRuntimeUS != nil {
+		const prefix string = ",\"realtimeRuntimeUS\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Int64(int64(*in.RealtimeRuntimeUS))
+	}
+	if in.RealtimePeriodUS != nil {
+		const prefix string = ",\"realtimePeriodUS\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Uint64(uint64(*in.RealtimePeriodUS))
+	}
+	if in.Idle != nil {
+		const prefix string = ",\"idle\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Bool(bool(*in.Idle))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits1(in *jlexer.Lexer, out *limits.Memory) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "limitBytes":
+			if in.IsNull() {
+				in.Skip()
+				out.LimitBytes = nil
+			} else {
+				if out.LimitBytes == nil {
+					out.LimitBytes = new(int64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.LimitBytes = int64(in.Int64())
+				}
+			}
+		case "totalBytes":
+			if in.IsNull() {
+				in.Skip()
+				out.TotalBytes = nil
+			} else {
+				if out.TotalBytes == nil {
+					out.TotalBytes = new(int64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.TotalBytes = int64(in.Int64())
+				}
+			}
+		case "reservationBytes":
+			if in.IsNull() {
+				in.Skip()
+				out.ReservationBytes = nil
+			} else {
+				if out.ReservationBytes == nil {
+					out.ReservationBytes = new(int64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.ReservationBytes = int64(in.Int64())
+				}
+			}
+		case "kernelBytes":
+			if in.IsNull() {
+				in.Skip()
+				out.KernelBytes = nil
+			} else {
+				if out.KernelBytes == nil {
+					out.KernelBytes = new(int64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.KernelBytes = int64(in.Int64())
+				}
+			}
+		case "kernelTCPBytes":
+			if in.IsNull() {
+				in.Skip()
+				out.KernelTCPBytes = nil
+			} else {
+				if out.KernelTCPBytes == nil {
+					out.KernelTCPBytes = new(int64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.KernelTCPBytes = int64(in.Int64())
+				}
+			}
+		case "swappiness":
+			if in.IsNull() {
+				in.Skip()
+				out.Swappiness = nil
+			} else {
+				if out.Swappiness == nil {
+					out.Swappiness = new(uint64)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.Swappiness = uint64(in.Uint64())
+				}
+			}
+		case "disableOOMKiller":
+			if in.IsNull() {
+				in.Skip()
+				out.DisableOOMKiller = nil
+			} else {
+				if out.DisableOOMKiller == nil {
+					out.DisableOOMKiller = new(bool)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.DisableOOMKiller = bool(in.Bool())
+				}
+			}
+		case "checkUsage":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.CheckUsage = bool(in.Bool())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits1(out *jwriter.Writer, in limits.Memory) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	if in.LimitBytes != nil {
+		const prefix string = ",\"limitBytes\":"
+		first = false
+		out.RawString(prefix[1:])
+		out.Int64(int64(*in.LimitBytes))
+	}
+	if in.TotalBytes != nil {
+		const prefix string = ",\"totalBytes\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Int64(int64(*in.TotalBytes))
+	}
+	if in.ReservationBytes != nil {
+		const prefix string = ",\"reservationBytes\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Int64(int64(*in.ReservationBytes))
+	}
+	if in.KernelBytes != nil {
+		const prefix string = ",\"kernelBytes\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Int64(int64(*in.KernelBytes))
+	}
+	if in.KernelTCPBytes != nil {
+		const prefix string = ",\"kernelTCPBytes\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Int64(int64(*in.KernelTCPBytes))
+	}
+	if in.Swappiness != nil {
+		const prefix string = ",\"swappiness\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Uint64(uint64(*in.Swappiness))
+	}
+	if in.DisableOOMKiller != nil {
+		const prefix string = ",\"disableOOMKiller\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Bool(bool(*in.DisableOOMKiller))
+	}
+	if in.CheckUsage {
+		const prefix string = ",\"checkUsage\":"
+		if first {
+			first = false
+			out.RawString(prefix[1:])
+		} else {
+			out.RawString(prefix)
+		}
+		out.Bool(bool(in.CheckUsage))
 	}
 	out.RawByte('}')
 }
@@ -3299,9 +4756,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.Join = (out.Join)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v93 spawn.Join
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn1(in, &v93)
-					out.Join = append(out.Join, v93)
+					var v111 spawn.Join
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn1(in, &v111)
+					out.Join = append(out.Join, v111)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3322,9 +4779,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.UIDMap = (out.UIDMap)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v94 idmap.Map
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v94)
-					out.UIDMap = append(out.UIDMap, v94)
+					var v112 idmap.Map
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v112)
+					out.UIDMap = append(out.UIDMap, v112)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3345,9 +4802,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.GIDMap = (out.GIDMap)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v95 idmap.Map
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v95)
-					out.GIDMap = append(out.GIDMap, v95)
+					var v113 idmap.Map
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v113)
+					out.GIDMap = append(out.GIDMap, v113)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3368,9 +4825,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.TimeOffsets = (out.TimeOffsets)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v96 spawn.TimeOffset
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn2(in, &v96)
-					out.TimeOffsets = append(out.TimeOffsets, v96)
+					var v114 spawn.TimeOffset
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn2(in, &v114)
+					out.TimeOffsets = append(out.TimeOffsets, v114)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3405,11 +4862,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v97, v98 := range in.Join {
-				if v97 > 0 {
+			for v115, v116 := range in.Join {
+				if v115 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn1(out, v98)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn1(out, v116)
 			}
 			out.RawByte(']')
 		}
@@ -3424,11 +4881,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v99, v100 := range in.UIDMap {
-				if v99 > 0 {
+			for v117, v118 := range in.UIDMap {
+				if v117 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v100)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v118)
 			}
 			out.RawByte(']')
 		}
@@ -3443,11 +4900,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v101, v102 := range in.GIDMap {
-				if v101 > 0 {
+			for v119, v120 := range in.GIDMap {
+				if v119 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v102)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v120)
 			}
 			out.RawByte(']')
 		}
@@ -3462,11 +4919,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v103, v104 := range in.TimeOffsets {
-				if v103 > 0 {
+			for v121, v122 := range in.TimeOffsets {
+				if v121 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn2(out, v104)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn2(out, v122)
 			}
 			out.RawByte(']')
 		}
