@@ -10,8 +10,8 @@ import (
 
 // Self returns hako's own binary for [Child.Exe], such that nothing that ever
 // gets hold of /proc/PID/exe can write to it (the class of CVE-2019-5736):
-// a read-only detached mount of it, or where mounting is not permitted a
-// sealed copy in memory.
+// the file on a read-only mount of its own that is attached nowhere and never
+// can be, or where mounting is not permitted a sealed copy in memory.
 //
 // Runs on the host. See open_tree(2), mount_setattr(2), memfd_create(2).
 func Self() (*os.File, error) {
@@ -30,12 +30,20 @@ func detachedSelf() (*os.File, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open_tree", Path: "/proc/self/exe", Err: err}
 	}
+	// Whoever gets hold of a detached mount can make it writable again, from a
+	// user namespace of his own, as long as it could still be attached. Closing
+	// this descriptor dissolves it; what keeps the read-only mount alive is
+	// only the file below.
+	defer unix.Close(fd)
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		unix.Close(fd)
 		return nil, os.NewSyscallError("mount_setattr", err)
 	}
-	return os.NewFile(uintptr(fd), "/proc/self/exe"), nil
+	file, err := unix.OpenTree(fd, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	return os.NewFile(uintptr(file), "/proc/self/exe"), nil
 }
 
 func sealedSelf() (*os.File, error) {

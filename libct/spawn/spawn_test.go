@@ -333,6 +333,31 @@ func TestSelfIsProtected(t *testing.T) {
 	}
 }
 
+// TestSelfStaysReadOnly: no process can make the mount writable, not even one
+// that holds a descriptor and has every capability, and be it by a user
+// namespace of its own; mount_setattr(2) refuses what is attached nowhere.
+func TestSelfStaysReadOnly(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: open_tree")
+	}
+	f, err := detachedSelf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	clearRO := unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH, &clearRO); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("mount_setattr: %v, want EINVAL", err)
+	}
+	if err := unix.MoveMount(int(f.Fd()), "", unix.AT_FDCWD, t.TempDir(), unix.MOVE_MOUNT_F_EMPTY_PATH); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("move_mount: %v, want EINVAL", err)
+	}
+	if fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), unix.O_WRONLY, 0); !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.ETXTBSY) {
+		unix.Close(fd)
+		t.Errorf("open for writing: %v, want EROFS", err)
+	}
+}
+
 // TestUnmappedRoot refuses a user namespace without id 0 with its reason.
 func TestUnmappedRoot(t *testing.T) {
 	m := []idmap.Map{{ContainerID: 1000, HostID: 100000, Size: 1}}
