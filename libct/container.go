@@ -148,10 +148,24 @@ func (c *Container) reload() error {
 		}
 		return fmt.Errorf("%w (hako delete --force removes it)", err)
 	}
-	if rec.Version != recordVersion || rec.Plan == nil || rec.Process == nil {
-		return fmt.Errorf("state of version %d, this hako reads version %d (hako delete --force removes it)", rec.Version, recordVersion)
+	if err := rec.check(c.dir.ID()); err != nil {
+		return fmt.Errorf("%w (hako delete --force removes it)", err)
 	}
 	c.record, c.cgroup = rec, nil
+	return nil
+}
+
+// check refuses a record that does not fit the folder id, or lacks what every
+// command relies on.
+func (rec *record) check(id string) error {
+	switch {
+	case rec.Version != recordVersion:
+		return fmt.Errorf("state of version %d, this hako reads version %d", rec.Version, recordVersion)
+	case rec.Plan == nil || rec.Plan.Setup == nil || rec.Process == nil:
+		return errors.New("state is damaged: a part is missing")
+	case rec.ID != id || rec.Plan.ID != id:
+		return fmt.Errorf("state is of container %q", rec.ID)
+	}
 	return nil
 }
 
