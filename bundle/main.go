@@ -56,7 +56,17 @@ func rootCommand(stdout, stderr io.Writer) *cli.Command {
 			return ctx, checkLogFlags(cmd)
 		},
 		Commands: []*cli.Command{
+			configCommand(),
+			gcCommand(),
+			initCommand(),
+			insertCommand(),
 			listCommand(),
+			newCommand(),
+			rawCommand(),
+			removeCommand(),
+			rollbackCommand(),
+			statCommand(),
+			tagCommand(),
 			unpackCommand(),
 		},
 		// Errors are printed by run, which knows the exit status as well.
@@ -64,11 +74,16 @@ func rootCommand(stdout, stderr io.Writer) *cli.Command {
 		OnUsageError:              usageError,
 		DisableSliceFlagSeparator: true,
 	}
-	for _, command := range root.Commands {
-		command.OnUsageError = usageError
-	}
+	setUsageError(root.Commands)
 	cli.VersionPrinter = printVersion
 	return root
+}
+
+func setUsageError(commands []*cli.Command) {
+	for _, command := range commands {
+		command.OnUsageError = usageError
+		setUsageError(command.Commands)
+	}
 }
 
 // usageError keeps the library from printing the help over the error.

@@ -19,6 +19,7 @@ import (
 	"github.com/hako-runtime/hako/bundle/layer"
 	"github.com/hako-runtime/hako/bundle/runconf"
 	"github.com/hako-runtime/hako/bundle/store"
+	"github.com/hako-runtime/hako/libct/idmap"
 )
 
 // Names in a bundle; runtime-spec bundle.md gives the first, config.json
@@ -201,9 +202,9 @@ type metaFrom struct {
 }
 
 type metaMaps struct {
-	UIDMappings []specs.LinuxIDMapping `json:"uid_mappings"`
-	GIDMappings []specs.LinuxIDMapping `json:"gid_mappings"`
-	Rootless    bool                   `json:"rootless"`
+	UIDMappings []idmap.Map `json:"uid_mappings"`
+	GIDMappings []idmap.Map `json:"gid_mappings"`
+	Rootless    bool        `json:"rootless"`
 }
 
 func newMeta(walk store.Walk) meta {

@@ -135,7 +135,7 @@ var thirdParty = map[string][]string{
 	"libct/netdev":         {"github.com/vishvananda/netlink", "github.com/vishvananda/netns"},
 
 	"bundle":          {cliModule, digestModule, imageSpec, runtimeSpec},
-	"bundle/image":    {compression, digestModule, imageSpec},
+	"bundle/image":    {digestModule, imageSpec},
 	"bundle/layer":    {compression, digestModule, imageSpec},
 	"bundle/registry": {digestModule, imageSpec},
 	"bundle/runconf":  {imageSpec, runtimeSpec},

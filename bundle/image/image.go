@@ -1,6 +1,7 @@
-// Package image reads what a manifest describes: the image's configuration
-// and its layers (image-spec manifest.md, config.md). It checks that the two
-// belong together and knows nothing about what is inside a layer.
+// Package image reads what a manifest describes, the image's configuration
+// and its layers (image-spec manifest.md, config.md), and makes new images of
+// it. It checks that the two belong together and knows nothing about what is
+// inside a layer.
 package image
 
 import (
@@ -50,10 +51,10 @@ func checkManifest(m *v1.Manifest) error {
 	if m.SchemaVersion != 2 {
 		return fmt.Errorf("schemaVersion %d, want 2", m.SchemaVersion)
 	}
-	if m.MediaType != "" && m.MediaType != v1.MediaTypeImageManifest {
+	if m.MediaType != "" && !store.IsManifest(m.MediaType) {
 		return fmt.Errorf("mediaType %q, want %s", m.MediaType, v1.MediaTypeImageManifest)
 	}
-	if m.Config.MediaType != v1.MediaTypeImageConfig {
+	if store.OCIMediaType(m.Config.MediaType) != v1.MediaTypeImageConfig {
 		return fmt.Errorf("config is of media type %q, want %s: not an image", m.Config.MediaType, v1.MediaTypeImageConfig)
 	}
 	return nil

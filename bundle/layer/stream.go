@@ -27,13 +27,33 @@ const (
 	foreignZstd = foreign + "+zstd"
 )
 
+// Docker's names of the same formats.
+const (
+	docker        = "application/vnd.docker.image.rootfs.diff.tar"
+	dockerGzip    = docker + ".gzip"
+	dockerZstd    = docker + ".zstd"
+	dockerForeign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+)
+
 // CheckMediaType reports whether layers of this media type can be applied.
 func CheckMediaType(mediaType string) error {
-	switch mediaType {
-	case v1.MediaTypeImageLayer, v1.MediaTypeImageLayerGzip, v1.MediaTypeImageLayerZstd, foreign, foreignGzip, foreignZstd:
-		return nil
+	if CompressionOf(mediaType) == Unknown {
+		return fmt.Errorf("unknown media type %q of a layer", mediaType)
 	}
-	return fmt.Errorf("unknown media type %q of a layer", mediaType)
+	return nil
+}
+
+// CompressionOf is the algorithm that a layer's media type stands for.
+func CompressionOf(mediaType string) Compression {
+	switch mediaType {
+	case v1.MediaTypeImageLayer, foreign, docker:
+		return None
+	case v1.MediaTypeImageLayerGzip, foreignGzip, dockerGzip, dockerForeign:
+		return Gzip
+	case v1.MediaTypeImageLayerZstd, foreignZstd, dockerZstd:
+		return Zstd
+	}
+	return Unknown
 }
 
 // ApplyBlob extracts a layer as it is stored: decompressed by its media type,
@@ -65,14 +85,14 @@ func decompress(blob io.Reader, mediaType string) (plain io.Reader, closePlain f
 	if err := CheckMediaType(mediaType); err != nil {
 		return nil, nil, err
 	}
-	switch mediaType {
-	case v1.MediaTypeImageLayerGzip, foreignGzip:
+	switch CompressionOf(mediaType) {
+	case Gzip:
 		r, err := gzip.NewReader(blob)
 		if err != nil {
 			return nil, nil, fmt.Errorf("gzip: %w", err)
 		}
 		return named{"gzip", r}, func() { _ = r.Close() }, nil
-	case v1.MediaTypeImageLayerZstd, foreignZstd:
+	case Zstd:
 		// Concurrency 1: no goroutine reads the blob behind our back.
 		r, err := zstd.NewReader(blob, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
 		if err != nil {

@@ -41,7 +41,11 @@ func (l *Layout) Blob(d v1.Descriptor) (*Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := openRegular(filepath.Join(l.path, v1.ImageBlobsDir, string(d.Digest.Algorithm()), d.Digest.Encoded()))
+	path, err := l.blobPath(d.Digest)
+	if err != nil {
+		return nil, err
+	}
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, err)
 	}
@@ -54,6 +58,13 @@ func (l *Layout) Blob(d v1.Descriptor) (*Blob, error) {
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, err)
 	}
 	return &Blob{file: f, want: d, hash: h}, nil
+}
+
+func (l *Layout) blobPath(id digest.Digest) (string, error) {
+	if err := id.Validate(); err != nil {
+		return "", fmt.Errorf("digest %q: %w", string(id), err)
+	}
+	return filepath.Join(l.path, v1.ImageBlobsDir, string(id.Algorithm()), id.Encoded()), nil
 }
 
 // NewHash returns the hash that d was computed with. Its error says that d is

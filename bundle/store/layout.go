@@ -1,9 +1,11 @@
-// Package store reads an OCI image layout: a directory of blobs named by
-// their digest, and an index of tagged manifests (image-spec image-layout.md).
+// Package store reads and writes an OCI image layout: a directory of blobs
+// named by their digest, and an index of tagged manifests (image-spec
+// image-layout.md).
 //
-// Every blob is verified against its descriptor while it is read. The package
-// knows JSON and descriptors; what is in a config or a layer is not its
-// business.
+// Every blob is verified against its descriptor while it is read, and complete
+// on disk before it gets its name. Processes that write to one layout at the
+// same time lose nothing of each other. The package knows JSON and
+// descriptors; what is in a config or a layer is not its business.
 package store
 
 import (
@@ -13,6 +15,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -65,6 +68,9 @@ func (l *Layout) check() error {
 	return f.Close()
 }
 
+// Path is the layout's directory.
+func (l *Layout) Path() string { return l.path }
+
 // Index returns the layout's entry point, index.json.
 func (l *Layout) Index() (v1.Index, error) {
 	var index v1.Index
@@ -91,6 +97,50 @@ func (l *Layout) Tags() ([]string, error) {
 		}
 	}
 	return tags, nil
+}
+
+// unknownTag tells what may have been meant: tags that differ in little.
+func (l *Layout) unknownTag(index *v1.Index, tag string) error {
+	var near []string
+	for _, d := range index.Manifests {
+		name, ok := d.Annotations[v1.AnnotationRefName]
+		if ok && isNear(name, tag) && !slices.Contains(near, name) {
+			near = append(near, name)
+		}
+	}
+	if len(near) == 0 {
+		return fmt.Errorf("tag not found: %s", tag)
+	}
+	return fmt.Errorf("tag not found: %s (did you mean %s?)", tag, strings.Join(near[:min(len(near), 5)], ", "))
+}
+
+// isNear says whether a takes at most two edits to become b, or begins with
+// it.
+func isNear(a, b string) bool {
+	const most, longest = 2, 128
+	if len(a) > longest || len(b) > longest {
+		return false
+	}
+	if strings.HasPrefix(a, b) || strings.HasPrefix(b, a) || strings.EqualFold(a, b) {
+		return true
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)] <= most && row[len(b)] < len(b)
 }
 
 func (l *Layout) readJSONFile(name string, v any) error {

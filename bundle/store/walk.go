@@ -1,8 +1,14 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
 
+	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -20,36 +26,150 @@ type Walk []v1.Descriptor
 // Target is the descriptor that the walk ends at.
 func (w Walk) Target() v1.Descriptor { return w[len(w)-1] }
 
-// Resolve finds the one image that tag names.
+// Resolve finds the one image that tag names, for this machine's platform if
+// there are several. See [Layout.ResolvePlatform].
+func (l *Layout) Resolve(tag string) (Walk, error) {
+	return l.ResolvePlatform(tag, "")
+}
+
+// ResolvePlatform finds the one image that tag names. A digest is a tag that
+// every manifest has.
 //
 // Each entry of index.json with that name is followed through nested indexes
 // to whatever is not an index; exactly one must be found, and it must be an
-// image manifest.
-func (l *Layout) Resolve(tag string) (Walk, error) {
+// image manifest. Of several that say which platform they are for, the one
+// for platform, OS/ARCH[/VARIANT], is taken; "" is this machine's. A platform
+// that is asked for must be that of the manifest, if it says one.
+func (l *Layout) ResolvePlatform(tag, platform string) (Walk, error) {
+	walk, err := l.resolve(tag, platform)
+	if err != nil {
+		return nil, fmt.Errorf("layout %s: %w", l.path, err)
+	}
+	return walk, nil
+}
+
+func (l *Layout) resolve(tag, platform string) (Walk, error) {
 	index, err := l.Index()
 	if err != nil {
 		return nil, err
 	}
 	w := walker{layout: l}
+	for _, d := range l.entries(&index, tag) {
+		if err := w.visit(Walk{d}); err != nil {
+			return nil, fmt.Errorf("tag %s: %w", tag, err)
+		}
+	}
+	if len(w.found) == 0 {
+		return nil, l.unknownTag(&index, tag)
+	}
+	walk, err := choose(w.found, platform)
+	if errors.Is(err, errAmbiguous) {
+		return nil, fmt.Errorf("tag is %w: %s (%d images)", err, tag, len(w.found))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tag %s: %w", tag, err)
+	}
+	if got := walk.Target(); !IsManifest(got.MediaType) {
+		return nil, fmt.Errorf("tag %s is of media type %q, want %s", tag, got.MediaType, v1.MediaTypeImageManifest)
+	}
+	return walk, nil
+}
+
+// entries are those that tag names; or the one manifest whose digest it is.
+func (l *Layout) entries(index *v1.Index, tag string) []v1.Descriptor {
+	var named []v1.Descriptor
 	for _, d := range index.Manifests {
-		if name, ok := d.Annotations[v1.AnnotationRefName]; !ok || name != tag {
+		if isTagged(d, tag) {
+			named = append(named, d)
+		}
+	}
+	id := digest.Digest(tag)
+	if len(named) > 0 || id.Validate() != nil {
+		return named
+	}
+	if i := slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Digest == id }); i >= 0 {
+		return index.Manifests[i : i+1]
+	}
+	if d, ok := l.describe(id); ok {
+		return []v1.Descriptor{d}
+	}
+	return nil
+}
+
+// describe makes a descriptor for a manifest or index that no entry refers to.
+func (l *Layout) describe(id digest.Digest) (v1.Descriptor, bool) {
+	path, err := l.blobPath(id)
+	if err != nil {
+		return v1.Descriptor{}, false
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return v1.Descriptor{}, false
+	}
+	d := v1.Descriptor{Digest: id, Size: info.Size()}
+	var content struct {
+		MediaType string          `json:"mediaType"`
+		Manifests []v1.Descriptor `json:"manifests"`
+		Config    *v1.Descriptor  `json:"config"`
+	}
+	if l.ReadJSON(d, &content) != nil {
+		return v1.Descriptor{}, false
+	}
+	switch d.MediaType = content.MediaType; {
+	case d.MediaType != "":
+	case content.Manifests != nil:
+		d.MediaType = v1.MediaTypeImageIndex
+	case content.Config != nil:
+		d.MediaType = v1.MediaTypeImageManifest
+	}
+	return d, isIndex(d.MediaType) || IsManifest(d.MediaType)
+}
+
+// choose takes the walk for a platform, or the only one.
+func choose(found []Walk, platform string) (Walk, error) {
+	if len(found) == 1 && (platform == "" || found[0].Target().Platform == nil) {
+		return found[0], nil
+	}
+	wanted := platform
+	if wanted == "" {
+		wanted = runtime.GOOS + "/" + runtime.GOARCH
+	}
+	var fitting []Walk
+	var offered []string
+	for _, walk := range found {
+		p := walk.Target().Platform
+		if p == nil {
 			continue
 		}
-		if err := w.visit(Walk{d}); err != nil {
-			return nil, fmt.Errorf("layout %s: tag %s: %w", l.path, tag, err)
+		offered = append(offered, platformName(p))
+		if fits(p, wanted) {
+			fitting = append(fitting, walk)
 		}
 	}
-	switch len(w.found) {
-	case 0:
-		return nil, fmt.Errorf("layout %s: tag not found: %s", l.path, tag)
-	case 1:
-	default:
-		return nil, fmt.Errorf("layout %s: tag is ambiguous: %s (%d images)", l.path, tag, len(w.found))
+	switch {
+	case len(offered) < len(found):
+		return nil, errAmbiguous
+	case len(fitting) == 1:
+		return fitting[0], nil
+	case len(fitting) > 1:
+		return nil, errAmbiguous
 	}
-	if got := w.found[0].Target(); got.MediaType != v1.MediaTypeImageManifest {
-		return nil, fmt.Errorf("layout %s: tag %s is of media type %q, want %s", l.path, tag, got.MediaType, v1.MediaTypeImageManifest)
+	return nil, fmt.Errorf("no image for platform %s: there is %s", wanted, strings.Join(offered, ", "))
+}
+
+var errAmbiguous = errors.New("ambiguous")
+
+func platformName(p *v1.Platform) string {
+	name := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		name += "/" + p.Variant
 	}
-	return w.found[0], nil
+	return name
+}
+
+// fits compares by OS and architecture, and by variant if one is asked for.
+func fits(p *v1.Platform, wanted string) bool {
+	return platformName(p) == wanted || p.OS+"/"+p.Architecture == wanted
 }
 
 type walker struct {
@@ -62,7 +182,7 @@ func (w *walker) visit(at Walk) error {
 	if w.seen++; w.seen > maxDescriptors {
 		return fmt.Errorf("more than %d descriptors in nested indexes", maxDescriptors)
 	}
-	if at.Target().MediaType != v1.MediaTypeImageIndex {
+	if !isIndex(at.Target().MediaType) {
 		w.found = append(w.found, at)
 		return nil
 	}
@@ -75,7 +195,7 @@ func (w *walker) visit(at Walk) error {
 	}
 	// A blob MUST NOT be read as another type than it says it is
 	// (image-index.md; the confusion of CVE-2021-41190).
-	if index.MediaType != "" && index.MediaType != v1.MediaTypeImageIndex {
+	if index.MediaType != "" && index.MediaType != at.Target().MediaType {
 		return fmt.Errorf("blob %s: mediaType %q in an index", at.Target().Digest, index.MediaType)
 	}
 	for _, d := range index.Manifests {
