@@ -42,6 +42,7 @@ var layers = map[string]int{
 	"libct/fastjson": ground,
 
 	"libct/cgroup/limits": leaf,
+	"libct/cgroup/stats":  leaf,
 	"libct/host":          leaf,
 	"libct/idmap":         leaf,
 	"libct/safepath":      leaf,

@@ -22,6 +22,7 @@ import (
 
 	"github.com/hako-runtime/hako/libct/cgroup/devices"
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 	"github.com/hako-runtime/hako/libct/cgroup/v1"
 	"github.com/hako-runtime/hako/libct/cgroup/v2"
@@ -100,6 +101,15 @@ type Group interface {
 	// Clear is Remove that kills what is left inside, if anything is.
 	Clear() error
 
+	// Stats reads what the cgroup's controllers and the kernel's accounting
+	// tell; what the host does not have is zero. The error matches
+	// fs.ErrNotExist if the cgroup is gone.
+	Stats() (*stats.Stats, error)
+
+	// WatchOOM starts telling of out-of-memory situations in the cgroup. The
+	// error matches fs.ErrNotExist if no memory controller is enabled for it.
+	WatchOOM() (*OOMWatch, error)
+
 	// Paths maps the name of each hierarchy (its folder below /sys/fs/cgroup,
 	// "" on a v2 host) to the absolute directory of this cgroup.
 	Paths() map[string]string
@@ -114,6 +124,9 @@ const ErrNotEmpty = tree.ErrNotEmpty
 
 // Hierarchy is one mounted hierarchy.
 type Hierarchy = tree.Hierarchy
+
+// OOMWatch tells when a cgroup is out of memory.
+type OOMWatch = tree.OOMWatch
 
 // base is where every distribution mounts the hierarchies; cgroups(7).
 const base = "/sys/fs/cgroup"
@@ -147,11 +160,21 @@ func Open(spec Spec, mode host.CgroupMode) (Group, error) {
 			return nil, err
 		}
 		g := v1.New(hierarchies, spec.Path)
-		return &group{driver: g, spec: spec, applyDevices: func(rules []devices.Rule, fresh bool) error {
+		return &group{driver: g, spec: spec, unified: unifiedOf(hierarchies, spec.Path), applyDevices: func(rules []devices.Rule, fresh bool) error {
 			return applyDevicesV1(g, rules, fresh)
 		}}, nil
 	}
 	return nil, fmt.Errorf("cgroup mode %q: %w", mode, errors.ErrUnsupported)
+}
+
+// unifiedOf is the cgroup2 side of a hybrid host; nil without one.
+func unifiedOf(hierarchies []Hierarchy, path string) *v2.Group {
+	for _, h := range hierarchies {
+		if h.FSType == "cgroup2" {
+			return v2.New(h.Mountpoint, path)
+		}
+	}
+	return nil
 }
 
 // checkPath holds what plan promises: a path that stays below the root.

@@ -10,8 +10,10 @@ import (
 
 	"github.com/hako-runtime/hako/libct/cgroup/devices"
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 	"github.com/hako-runtime/hako/libct/cgroup/v1"
+	"github.com/hako-runtime/hako/libct/cgroup/v2"
 )
 
 // removeTimeout bounds the wait for killed processes to leave: one with much
@@ -31,6 +33,8 @@ type driver interface {
 	Thaw() error
 	Frozen() (bool, error)
 	Remove(deadline time.Time) error
+	Stats(s *stats.Stats) error
+	WatchOOM() (*OOMWatch, error)
 	Paths() map[string]string
 	Exists() bool
 }
@@ -40,8 +44,9 @@ type group struct {
 	driver
 	spec         Spec
 	applyDevices func(rules []devices.Rule, fresh bool) error
-	undo         func() // of Create
-	fresh        bool   // Create made it
+	unified      *v2.Group // of a hybrid host, or nil
+	undo         func()    // of Create
+	fresh        bool      // Create made it
 }
 
 // Create makes the directories.
@@ -117,6 +122,33 @@ func (g *group) Clear() error {
 		return err
 	}
 	return g.Remove()
+}
+
+// Stats asks the cgroup2 hierarchy of a hybrid host first: pressure is there
+// alone, and where both tell something, it is v1 that has the controller.
+func (g *group) Stats() (*stats.Stats, error) {
+	s := &stats.Stats{Hugetlb: map[string]stats.Hugetlb{}}
+	if g.unified != nil {
+		if err := g.unified.Stats(s); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.driver.Stats(s); err != nil {
+		return nil, err
+	}
+	if !g.Exists() {
+		return nil, fmt.Errorf("cgroup %s: %w", g.spec.Path, os.ErrNotExist)
+	}
+	return s, nil
+}
+
+// WatchOOM finds the memory controller on either side of a hybrid host.
+func (g *group) WatchOOM() (*OOMWatch, error) {
+	w, err := g.driver.WatchOOM()
+	if g.unified != nil && errors.Is(err, os.ErrNotExist) {
+		return g.unified.WatchOOM()
+	}
+	return w, err
 }
 
 // attachDevices hands the rules to the kernel for a cgroup2 directory.

@@ -78,7 +78,7 @@ func WaitEvent(dir, line string, deadline time.Time) (bool, error) {
 	}
 	defer f.Close()
 	for {
-		events, err := readAll(f)
+		events, err := ReadFile(f)
 		if err != nil {
 			return false, err
 		}

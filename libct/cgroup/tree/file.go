@@ -37,18 +37,23 @@ func WriteFile(f *os.File, value string) error {
 	}))
 }
 
+// OpenFile opens a control file of dir for reading.
+func OpenFile(dir, name string) (*os.File, error) {
+	return open(unix.AT_FDCWD, filepath.Join(dir, name), unix.O_RDONLY)
+}
+
 // Read reads a control file of dir.
 func Read(dir, name string) (string, error) {
-	f, err := open(unix.AT_FDCWD, filepath.Join(dir, name), unix.O_RDONLY)
+	f, err := OpenFile(dir, name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	return readAll(f)
+	return ReadFile(f)
 }
 
-// readAll reads f from its start, also a second time.
-func readAll(f *os.File) (string, error) {
+// ReadFile reads f from its start, also a second time.
+func ReadFile(f *os.File) (string, error) {
 	var all []byte
 	buf := make([]byte, 4096)
 	for {

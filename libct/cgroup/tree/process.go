@@ -45,13 +45,28 @@ func Processes(dirs ...string) ([]int, error) {
 	return slices.Compact(pids), nil
 }
 
+// CountTasks counts the threads in the cgroup2 subtree.
+func CountTasks(dir string) (n uint64, err error) {
+	err = Walk(dir, func(d *os.File) error {
+		f, err := open(int(d.Fd()), "cgroup.threads", unix.O_RDONLY)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		text, err := ReadFile(f)
+		n += uint64(strings.Count(text, "\n"))
+		return err
+	})
+	return n, err
+}
+
 func processesIn(d *os.File) ([]int, error) {
 	f, err := open(int(d.Fd()), "cgroup.procs", unix.O_RDONLY)
 	if err != nil {
 		return nil, ignoreGone(err)
 	}
 	defer f.Close()
-	text, err := readAll(f)
+	text, err := ReadFile(f)
 	// EOPNOTSUPP: threaded; the processes are listed in the parent, cgroups(7).
 	if errors.Is(err, unix.EOPNOTSUPP) || IsGone(err) {
 		return nil, nil
