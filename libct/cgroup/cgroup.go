@@ -148,6 +148,17 @@ func Open(spec Spec, mode host.CgroupMode) (Group, error) {
 	if err := checkPath(spec.Path); err != nil {
 		return nil, err
 	}
+	g, err := open(spec, mode)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Unit != nil {
+		return &managed{group: g, mode: mode}, nil
+	}
+	return g, nil
+}
+
+func open(spec Spec, mode host.CgroupMode) (*group, error) {
 	switch mode {
 	case host.CgroupV2:
 		g := v2.New(base, spec.Path)

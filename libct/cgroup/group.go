@@ -24,6 +24,7 @@ const removeTimeout = 5 * time.Second
 // package devices.
 type driver interface {
 	Make() (undo func(), fresh bool, err error)
+	Adopt() error
 	Dir() (*os.File, error)
 	Add(pid int) error
 	AddTo(unsafeSub string, pid int) error

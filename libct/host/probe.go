@@ -21,6 +21,7 @@ func Probe() (Facts, error) {
 		facts.UserNamespace = true
 		facts.SetgroupsDenied = firstByte("/proc/self/setgroups") == 'd' // "deny"
 	}
+	facts.OwnInit = facts.EUID == 0 && (!userNS || IsOwnNamespace("user", "/proc/1/ns/user"))
 	facts.Cgroup = cgroupMode()
 	if facts.LastCap, facts.Bounding, err = boundingSet(); err != nil {
 		return Facts{}, err

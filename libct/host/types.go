@@ -8,6 +8,7 @@ package host
 type Facts struct {
 	EUID          int        `json:"euid"`
 	UserNamespace bool       `json:"userNamespace"` // hako itself runs in a user namespace that is not the first
+	OwnInit       bool       `json:"ownInit"`       // hako is root of the user namespace that pid 1 is in: the machine's manager takes orders
 	Cgroup        CgroupMode `json:"cgroup"`
 	LastCap       int        `json:"lastCap"`  // highest capability the kernel knows
 	Bounding      uint64     `json:"bounding"` // hako's own bounding set

@@ -280,6 +280,43 @@ func TestV1MeansTheList(t *testing.T) {
 	}
 }
 
+// TestAllowedIsNeverStricter: a list enforced beside the rules denies nothing
+// that they allow, and mostly allows no more.
+func TestAllowedIsNeverStricter(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	exact := 0
+	for range 5000 {
+		rules := randomRules(rng)
+		allowed, everything := Allowed(rules)
+		allows := func(d device) bool {
+			for _, r := range allowed {
+				if r.Type == d.kind && (r.Major < 0 || r.Major == int64(d.major)) && (r.Minor < 0 || r.Minor == int64(d.minor)) &&
+					d.access&^r.access() == 0 {
+					return true
+				}
+			}
+			return everything
+		}
+		same := true
+		questions(func(d device) {
+			got, want := allows(d), decide(rules, d)
+			if want && !got {
+				t.Fatalf("%+v became %+v, which denies %+v", rules, allowed, d)
+			}
+			same = same && got == want
+		})
+		if same {
+			exact++
+		}
+	}
+	if exact < 1250 {
+		t.Errorf("only %d of 5000 lists are exact", exact)
+	}
+	if _, everything := Allowed(nil); !everything {
+		t.Error("no rules deny something")
+	}
+}
+
 func TestV1(t *testing.T) {
 	for _, c := range []struct {
 		name  string

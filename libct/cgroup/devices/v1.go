@@ -37,6 +37,45 @@ func V1(rules []Rule) ([]Command, error) {
 	return l.commands(), nil
 }
 
+// Allowed lists what the rules allow, for whoever enforces a list of that
+// beside them, and asks that one entry covers all the access of an open. It
+// allows the same or more: where a rule is an exception from an exception, or
+// neither of two contains the other. everything tells that all devices are
+// allowed, but for exceptions.
+func Allowed(rules []Rule) (allowed []Rule, everything bool) {
+	l := &list{}
+	for _, r := range rules {
+		_ = l.apply(r) // an error is an exception that takes nothing away
+	}
+	if l.allow || len(rules) == 0 {
+		return nil, true
+	}
+	for _, e := range l.exceptions {
+		merged := e
+		for _, other := range l.exceptions {
+			if e.overlaps(other) && !e.covers(other) {
+				merged.include(other)
+			}
+		}
+		allowed = append(allowed, merged)
+	}
+	return allowed, false
+}
+
+// Letters are the access that the rule is about, as in "rwm".
+func (r Rule) Letters() string {
+	letters := ""
+	for _, a := range [...]struct {
+		set    bool
+		letter string
+	}{{r.Read, "r"}, {r.Write, "w"}, {r.Mknod, "m"}} {
+		if a.set {
+			letters += a.letter
+		}
+	}
+	return letters
+}
+
 // list is the state of the controller that the rules ask for.
 type list struct {
 	allow      bool // by default
@@ -151,14 +190,5 @@ func (r Rule) line() string {
 		}
 		return strconv.FormatInt(n, 10)
 	}
-	access := ""
-	for _, a := range []struct {
-		set    bool
-		letter string
-	}{{r.Read, "r"}, {r.Write, "w"}, {r.Mknod, "m"}} {
-		if a.set {
-			access += a.letter
-		}
-	}
-	return string(r.Type) + " " + number(r.Major) + ":" + number(r.Minor) + " " + access
+	return string(r.Type) + " " + number(r.Major) + ":" + number(r.Minor) + " " + r.Letters()
 }
