@@ -62,19 +62,10 @@ func createOptions(c *cli.Command) libct.CreateOptions {
 
 // create runs create.
 func (a *app) create(_ context.Context, c *cli.Command) error {
-	id, err := a.newContainer(c)
+	id, err := a.container(c, 0)
 	if err != nil {
 		return err
 	}
 	_, err = a.rt.Create(id, createOptions(c))
 	return err
-}
-
-// newContainer is container for the commands that make one.
-func (a *app) newContainer(c *cli.Command) (id string, err error) {
-	id, err = a.container(c, 0)
-	if err == nil && a.rt.Systemd {
-		err = notSupported("--systemd-cgroup", "systemd")
-	}
-	return id, err
 }

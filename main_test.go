@@ -81,8 +81,6 @@ func TestBadCommandLinesGiveOneLine(t *testing.T) {
 		{[]string{"--log-format", "xml", "exec", "a", "sh"}, `hako exec: --log-format "xml": must be text or json`, 255},
 		{[]string{"--rootless", "true", "create", "a"}, "hako create: --rootless: not supported yet (issue: rootless)", 1},
 		{[]string{"--rootless", "maybe", "create", "a"}, `hako create: --rootless "maybe": must be true, false or auto`, 1},
-		{[]string{"--systemd-cgroup", "create", "a"}, "hako create a: --systemd-cgroup: not supported yet (issue: systemd)", 1},
-		{[]string{"--systemd-cgroup", "run", "a"}, "hako run a: --systemd-cgroup: not supported yet (issue: systemd)", 1},
 		{[]string{"update", "a", "--memory", "-1"}, "hako update: not supported yet (issue: resources)", 1},
 		{[]string{"update", "--memory", "50M", "-r", "-", "a"}, "hako update: not supported yet (issue: resources)", 1},
 		{[]string{"events", "--stats", "a"}, "hako events: not supported yet (issue: resources)", 1},

@@ -26,7 +26,7 @@ process's code, or 128 plus the number of the signal that ended it.`,
 
 // run runs run.
 func (a *app) run(_ context.Context, c *cli.Command) error {
-	id, err := a.newContainer(c)
+	id, err := a.container(c, 0)
 	if err != nil {
 		return err
 	}

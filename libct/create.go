@@ -77,6 +77,8 @@ func (c *creation) create() (*Container, error) {
 		// From here to "serve" init's runtime starts, in parallel with us.
 		{"open the sources of mounts", c.openSources},
 		{"place the init stage", c.place},
+		// After it: of a unit of systemd there are no directories before.
+		{"open the view of cgroups", c.openCgroupView},
 		{"save the state", c.saveProcess},
 		{"serve the init stage", c.serve},
 		{"save the state as created", c.saveReady},
@@ -236,7 +238,7 @@ func (c *creation) reserve() (err error) {
 		Cgroups: c.facts.Cgroup, Plan: c.plan, Process: c.spec.Process,
 	}
 	// Before anything is made outside: delete --force has to find it.
-	if err := c.dir.Anchor(string(c.facts.Cgroup), c.plan.Cgroup.Path); err != nil {
+	if err := c.dir.Anchor(c.plan.Cgroup.Anchor(c.facts.Cgroup), c.plan.Cgroup.Path); err != nil {
 		return err
 	}
 	return c.r.makeNotifyDir(c.id)
@@ -263,9 +265,6 @@ func (c *creation) openSources() error {
 	}
 	c.attach(tree, plan.FileRoot, 0)
 	if err := c.openMounts(); err != nil {
-		return err
-	}
-	if err := c.openCgroupView(); err != nil {
 		return err
 	}
 	return c.openDevices()
@@ -321,7 +320,7 @@ func (c *creation) openDevices() error {
 // checkCgroup refuses a cgroup that others are in, which would be theirs also
 // after create was killed half-way.
 func (c *creation) checkCgroup() (err error) {
-	if c.unmade, err = cgroup.Open(c.plan.Cgroup, c.facts.Cgroup); err != nil {
+	if c.unmade, err = cgroup.Locate(&c.plan.Cgroup, c.facts.Cgroup); err != nil {
 		return fmt.Errorf("linux.cgroupsPath: %w", err)
 	}
 	if !c.unmade.Exists() {
@@ -347,7 +346,7 @@ func (c *creation) createCgroup() (err error) {
 // host, and, without a cgroup namespace, the directories themselves.
 func (c *creation) openCgroupView() error {
 	isCgroup := func(m rootfs.Mount) bool { return m.Kind == rootfs.KindCgroup }
-	if !slices.ContainsFunc(c.plan.Setup.Mounts, isCgroup) {
+	if c.plan.Setup.Root.Enter == rootfs.EnterChroot || !slices.ContainsFunc(c.plan.Setup.Mounts, isCgroup) {
 		return nil
 	}
 	view := &rootfs.CgroupMount{Namespaced: c.plan.Namespaces.Has(unix.CLONE_NEWCGROUP)}

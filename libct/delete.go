@@ -8,7 +8,6 @@ import (
 
 	"github.com/hako-runtime/hako/libct/cgroup"
 	"github.com/hako-runtime/hako/libct/hooks"
-	"github.com/hako-runtime/hako/libct/host"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/rdt"
@@ -100,11 +99,11 @@ func (c *Container) lockForDelete(force bool) error {
 
 // anchored opens the cgroup without the record.
 func (c *Container) anchored() (cgroup.Group, error) {
-	mode, path, err := c.dir.Anchored()
+	anchor, path, err := c.dir.Anchored()
 	if err != nil {
 		return nil, err
 	}
-	return cgroup.Open(cgroup.Spec{Path: path}, host.CgroupMode(mode))
+	return cgroup.OpenAnchored(anchor, path)
 }
 
 // killAll is best effort: destroy looks at what is left.

@@ -156,9 +156,23 @@ not_there() { not exists "$1"; }
 	refused 'linux.cgroupsPath: .*line break' '.linux.cgroupsPath = "/a\nb"'
 }
 
-@test "path: of systemd's form, and --systemd-cgroup, are not supported yet" {
-	refused 'linux.cgroupsPath: .*not supported yet' '.linux.cgroupsPath = "a.slice:b:c"'
-	fails 'not supported yet' --systemd-cgroup create "$ID"
+@test "path: of systemd's form needs --systemd-cgroup, and it the form" {
+	refused 'linux.cgroupsPath: .*needs --systemd-cgroup' '.linux.cgroupsPath = "a.slice:b:c"'
+	update_config '.linux.cgroupsPath = "/a/b"'
+	fails 'linux.cgroupsPath: "/a/b" is not slice:prefix:name' --systemd-cgroup create "$ID"
+}
+
+@test "systemd: where there is none, --systemd-cgroup says so, and nothing is left" {
+	export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$BATS_TEST_TMPDIR/missing
+	update_config 'del(.linux.cgroupsPath)'
+	fails 'no manager of systemd units can be reached: is systemd running here, and dbus' --systemd-cgroup create "$ID"
+	fails 'no manager of systemd units can be reached' --systemd-cgroup run "$ID"
+	nothing_left
+}
+
+@test "systemd: annotations are checked before anything is made" {
+	update_config 'del(.linux.cgroupsPath) | .annotations = {"org.systemd.property.TimeoutStopSec": "soon", "org.systemd.property.PIDs": "[uint32 1]"}'
+	fails 'annotations\["org.systemd.property.PIDs"\]: .*annotations\["org.systemd.property.TimeoutStopSec"\]: "soon" is not a GVariant' --systemd-cgroup create "$ID"
 }
 
 # --- what is there already

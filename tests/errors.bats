@@ -228,13 +228,6 @@ malformed() {
 	refused 'linux.resources.unified: not supported yet'
 }
 
-@test "what is not supported yet is refused: --systemd-cgroup" {
-	update_config '.linux.cgroupsPath = "system.slice:hako:x"'
-	fails 'not supported yet' --systemd-cgroup create "$ID"
-	fails 'linux.cgroupsPath: slice:prefix:name is for --systemd-cgroup' create "$ID"
-	nothing_left
-}
-
 @test "what is not supported yet is refused: update, events, checkpoint, restore" {
 	start_container
 	fails 'not supported yet' update --memory 64M "$ID"

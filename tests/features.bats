@@ -146,9 +146,8 @@ capsh_names() {
 	ok run "$ID"
 }
 
-@test "features: systemd cgroups are false, --systemd-cgroup is refused" {
-	equal "false false" "$(feature '"\(.linux.cgroup.systemd) \(.linux.cgroup.systemdUser)"')"
-	fails 'not supported yet' --systemd-cgroup run "$ID"
+@test "features: cgroups by systemd, the system's and a user's, are true" {
+	equal "true true" "$(feature '"\(.linux.cgroup.systemd) \(.linux.cgroup.systemdUser)"')"
 }
 
 @test "features: rdma is false, a config with it is refused" {

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -86,9 +85,6 @@ func New(spec *specs.Spec, facts host.Facts, o Options) (p *Plan, warnings []str
 func checkOptions(o Options) error {
 	if err := ValidID(o.ID); err != nil {
 		return err
-	}
-	if o.Systemd {
-		return fmt.Errorf("--systemd-cgroup: %s: %w", notYet, errors.ErrUnsupported)
 	}
 	if !filepath.IsAbs(o.Bundle) {
 		return fmt.Errorf("bundle %q%s", o.Bundle, notAbsolute)

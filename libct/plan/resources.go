@@ -17,8 +17,12 @@ import (
 // leading slash; docs/design.md.
 func (c *composer) cgroupsPath() {
 	given := c.linux.CgroupsPath
+	if c.options.Systemd {
+		c.systemdUnit()
+		return
+	}
 	if !strings.Contains(given, "/") && strings.Count(given, ":") == 2 {
-		c.refuse("slice:prefix:name is for --systemd-cgroup: "+notYet, "linux.cgroupsPath")
+		c.refuse(quote(given)+" is of the form slice:prefix:name, which needs --systemd-cgroup", "linux.cgroupsPath")
 		return
 	}
 	clean := path.Clean("/" + cmp.Or(given, c.options.ID))

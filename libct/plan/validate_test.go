@@ -90,7 +90,6 @@ func TestOptions(t *testing.T) {
 	}{
 		{"id", func(o *Options) { o.ID = "a/b" }, "invalid container id format"},
 		{"bundle", func(o *Options) { o.Bundle = "x" }, "not an absolute path"},
-		{"systemd", func(o *Options) { o.Systemd = true }, "not supported yet"},
 		{"descriptors", func(o *Options) { o.PreserveFDs = -1 }, "-1"},
 		{"no pivot with a private root", func(o *Options) { o.NoPivot = true }, "not safe without pivot_root"},
 	} {

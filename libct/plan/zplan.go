@@ -8,6 +8,7 @@ import (
 	cgroup "github.com/hako-runtime/hako/libct/cgroup"
 	devices "github.com/hako-runtime/hako/libct/cgroup/devices"
 	limits "github.com/hako-runtime/hako/libct/cgroup/limits"
+	systemd "github.com/hako-runtime/hako/libct/cgroup/systemd"
 	jwriter "github.com/hako-runtime/hako/libct/fastjson"
 	hooks "github.com/hako-runtime/hako/libct/hooks"
 	idmap "github.com/hako-runtime/hako/libct/idmap"
@@ -3132,6 +3133,16 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroup(in *jlexer.Lexer, 
 				}
 				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in, out.Limits)
 			}
+		case "unit":
+			if in.IsNull() {
+				in.Skip()
+				out.Unit = nil
+			} else {
+				if out.Unit == nil {
+					out.Unit = new(systemd.Unit)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupSystemd(in, out.Unit)
+			}
 		default:
 			in.SkipRecursive()
 		}
@@ -3169,6 +3180,174 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroup(out *jwriter.Write
 		const prefix string = ",\"limits\":"
 		out.RawString(prefix)
 		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out, *in.Limits)
+	}
+	if in.Unit != nil {
+		const prefix string = ",\"unit\":"
+		out.RawString(prefix)
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupSystemd(out, *in.Unit)
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupSystemd(in *jlexer.Lexer, out *systemd.Unit) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "name":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Name = string(in.String())
+			}
+		case "slice":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Slice = string(in.String())
+			}
+		case "user":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.User = bool(in.Bool())
+			}
+		case "description":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Description = string(in.String())
+			}
+		case "settings":
+			if in.IsNull() {
+				in.Skip()
+				out.Settings = nil
+			} else {
+				in.Delim('[')
+				if out.Settings == nil {
+					if !in.IsDelim(']') {
+						out.Settings = make([]systemd.Setting, 0, 2)
+					} else {
+						out.Settings = []systemd.Setting{}
+					}
+				} else {
+					out.Settings = (out.Settings)[:0]
+				}
+				for !in.IsDelim(']') {
+					var v93 systemd.Setting
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupSystemd1(in, &v93)
+					out.Settings = append(out.Settings, v93)
+					in.WantComma()
+				}
+				in.Delim(']')
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupSystemd(out *jwriter.Writer, in systemd.Unit) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"name\":"
+		out.RawString(prefix[1:])
+		out.String(string(in.Name))
+	}
+	{
+		const prefix string = ",\"slice\":"
+		out.RawString(prefix)
+		out.String(string(in.Slice))
+	}
+	if in.User {
+		const prefix string = ",\"user\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.User))
+	}
+	{
+		const prefix string = ",\"description\":"
+		out.RawString(prefix)
+		out.String(string(in.Description))
+	}
+	if len(in.Settings) != 0 {
+		const prefix string = ",\"settings\":"
+		out.RawString(prefix)
+		{
+			out.RawByte('[')
+			for v94, v95 := range in.Settings {
+				if v94 > 0 {
+					out.RawByte(',')
+				}
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupSystemd1(out, v95)
+			}
+			out.RawByte(']')
+		}
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupSystemd1(in *jlexer.Lexer, out *systemd.Setting) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "name":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Name = string(in.String())
+			}
+		case "value":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Value = string(in.String())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupSystemd1(out *jwriter.Writer, in systemd.Setting) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"name\":"
+		out.RawString(prefix[1:])
+		out.String(string(in.Name))
+	}
+	{
+		const prefix string = ",\"value\":"
+		out.RawString(prefix)
+		out.String(string(in.Value))
 	}
 	out.RawByte('}')
 }
@@ -3256,9 +3435,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in *jlexer.L
 					out.HugeTLB = (out.HugeTLB)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v93 limits.HugeTLB
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits5(in, &v93)
-					out.HugeTLB = append(out.HugeTLB, v93)
+					var v96 limits.HugeTLB
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits5(in, &v96)
+					out.HugeTLB = append(out.HugeTLB, v96)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3289,9 +3468,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in *jlexer.L
 					out.RDMA = (out.RDMA)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v94 limits.RDMA
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits7(in, &v94)
-					out.RDMA = append(out.RDMA, v94)
+					var v97 limits.RDMA
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits7(in, &v97)
+					out.RDMA = append(out.RDMA, v97)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3312,9 +3491,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in *jlexer.L
 					out.Unified = (out.Unified)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v95 limits.UnifiedKey
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits8(in, &v95)
-					out.Unified = append(out.Unified, v95)
+					var v98 limits.UnifiedKey
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits8(in, &v98)
+					out.Unified = append(out.Unified, v98)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3389,11 +3568,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out *jwriter
 		}
 		{
 			out.RawByte('[')
-			for v96, v97 := range in.HugeTLB {
-				if v96 > 0 {
+			for v99, v100 := range in.HugeTLB {
+				if v99 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits5(out, v97)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits5(out, v100)
 			}
 			out.RawByte(']')
 		}
@@ -3418,11 +3597,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out *jwriter
 		}
 		{
 			out.RawByte('[')
-			for v98, v99 := range in.RDMA {
-				if v98 > 0 {
+			for v101, v102 := range in.RDMA {
+				if v101 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits7(out, v99)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits7(out, v102)
 			}
 			out.RawByte(']')
 		}
@@ -3437,11 +3616,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out *jwriter
 		}
 		{
 			out.RawByte('[')
-			for v100, v101 := range in.Unified {
-				if v100 > 0 {
+			for v103, v104 := range in.Unified {
+				if v103 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits8(out, v101)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits8(out, v104)
 			}
 			out.RawByte(']')
 		}
@@ -3623,9 +3802,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits6(in *jlexer.
 					out.Priorities = (out.Priorities)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v102 limits.Priority
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits9(in, &v102)
-					out.Priorities = append(out.Priorities, v102)
+					var v105 limits.Priority
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits9(in, &v105)
+					out.Priorities = append(out.Priorities, v105)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3660,11 +3839,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits6(out *jwrite
 		}
 		{
 			out.RawByte('[')
-			for v103, v104 := range in.Priorities {
-				if v103 > 0 {
+			for v106, v107 := range in.Priorities {
+				if v106 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits9(out, v104)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits9(out, v107)
 			}
 			out.RawByte(']')
 		}
@@ -3833,9 +4012,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits4(in *jlexer.
 					out.Weights = (out.Weights)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v105 limits.DeviceWeight
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits10(in, &v105)
-					out.Weights = append(out.Weights, v105)
+					var v108 limits.DeviceWeight
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits10(in, &v108)
+					out.Weights = append(out.Weights, v108)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3856,9 +4035,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits4(in *jlexer.
 					out.Rates = (out.Rates)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v106 limits.DeviceRate
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits11(in, &v106)
-					out.Rates = append(out.Rates, v106)
+					var v109 limits.DeviceRate
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits11(in, &v109)
+					out.Rates = append(out.Rates, v109)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3903,11 +4082,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits4(out *jwrite
 		}
 		{
 			out.RawByte('[')
-			for v107, v108 := range in.Weights {
-				if v107 > 0 {
+			for v110, v111 := range in.Weights {
+				if v110 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits10(out, v108)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits10(out, v111)
 			}
 			out.RawByte(']')
 		}
@@ -3922,11 +4101,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits4(out *jwrite
 		}
 		{
 			out.RawByte('[')
-			for v109, v110 := range in.Rates {
-				if v109 > 0 {
+			for v112, v113 := range in.Rates {
+				if v112 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits11(out, v110)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits11(out, v113)
 			}
 			out.RawByte(']')
 		}
@@ -4756,9 +4935,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.Join = (out.Join)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v111 spawn.Join
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn1(in, &v111)
-					out.Join = append(out.Join, v111)
+					var v114 spawn.Join
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn1(in, &v114)
+					out.Join = append(out.Join, v114)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4779,9 +4958,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.UIDMap = (out.UIDMap)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v112 idmap.Map
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v112)
-					out.UIDMap = append(out.UIDMap, v112)
+					var v115 idmap.Map
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v115)
+					out.UIDMap = append(out.UIDMap, v115)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4802,9 +4981,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.GIDMap = (out.GIDMap)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v113 idmap.Map
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v113)
-					out.GIDMap = append(out.GIDMap, v113)
+					var v116 idmap.Map
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v116)
+					out.GIDMap = append(out.GIDMap, v116)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4825,9 +5004,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.TimeOffsets = (out.TimeOffsets)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v114 spawn.TimeOffset
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn2(in, &v114)
-					out.TimeOffsets = append(out.TimeOffsets, v114)
+					var v117 spawn.TimeOffset
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn2(in, &v117)
+					out.TimeOffsets = append(out.TimeOffsets, v117)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4862,11 +5041,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v115, v116 := range in.Join {
-				if v115 > 0 {
+			for v118, v119 := range in.Join {
+				if v118 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn1(out, v116)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn1(out, v119)
 			}
 			out.RawByte(']')
 		}
@@ -4881,11 +5060,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v117, v118 := range in.UIDMap {
-				if v117 > 0 {
+			for v120, v121 := range in.UIDMap {
+				if v120 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v118)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v121)
 			}
 			out.RawByte(']')
 		}
@@ -4900,11 +5079,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v119, v120 := range in.GIDMap {
-				if v119 > 0 {
+			for v122, v123 := range in.GIDMap {
+				if v122 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v120)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v123)
 			}
 			out.RawByte(']')
 		}
@@ -4919,11 +5098,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v121, v122 := range in.TimeOffsets {
-				if v121 > 0 {
+			for v124, v125 := range in.TimeOffsets {
+				if v124 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn2(out, v122)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn2(out, v125)
 			}
 			out.RawByte(']')
 		}

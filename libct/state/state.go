@@ -164,7 +164,8 @@ func (d *Dir) Busy() bool {
 
 // Anchor remembers where the container's processes are, before there are any.
 // Its format never changes, so that a container can be removed whose record
-// was never written, is damaged, or is from another version.
+// was never written, is damaged, or is from another version: one line for the
+// cgroup mode and who manages it, and the path.
 func (d *Dir) Anchor(mode, cgroup string) error {
 	return os.WriteFile(filepath.Join(d.path, anchorFile), []byte(mode+"\n"+cgroup+"\n"), 0o600)
 }
