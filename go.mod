@@ -19,7 +19,9 @@ require (
 
 require (
 	github.com/josharian/intern v1.0.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.14.0 // indirect
+	oras.land/oras-go/v2 v2.7.0 // indirect
 )
 
 tool github.com/mailru/easyjson/easyjson

@@ -62,6 +62,8 @@ func rootCommand(stdout, stderr io.Writer) *cli.Command {
 			insertCommand(),
 			listCommand(),
 			newCommand(),
+			pullCommand(),
+			pushCommand(),
 			rawCommand(),
 			removeCommand(),
 			rollbackCommand(),

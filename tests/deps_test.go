@@ -138,7 +138,7 @@ var thirdParty = map[string][]string{
 	"bundle":          {cliModule, digestModule, imageSpec, runtimeSpec},
 	"bundle/image":    {digestModule, imageSpec},
 	"bundle/layer":    {compression, digestModule, imageSpec},
-	"bundle/registry": {digestModule, imageSpec},
+	"bundle/registry": {compression, digestModule, imageSpec, "oras.land/oras-go/v2", "golang.org/x/sync"},
 	"bundle/runconf":  {imageSpec, runtimeSpec},
 	"bundle/snapshot": {digestModule},
 	"bundle/store":    {compression, digestModule, imageSpec},

@@ -123,15 +123,7 @@ func (b *Blob) Close() error { return b.file.Close() }
 
 // ReadJSON decodes the blob that d describes into v, after it was verified.
 func (l *Layout) ReadJSON(d v1.Descriptor, v any) error {
-	if d.Size > maxJSONBytes {
-		return fmt.Errorf("blob %s: %d bytes of JSON, at most %d are read", d.Digest, d.Size, maxJSONBytes)
-	}
-	blob, err := l.Blob(d)
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	data, err := readAll(blob)
+	data, err := l.ReadBytes(d)
 	if err != nil {
 		return err
 	}
@@ -139,4 +131,17 @@ func (l *Layout) ReadJSON(d v1.Descriptor, v any) error {
 		return fmt.Errorf("blob %s: %w", d.Digest, err)
 	}
 	return nil
+}
+
+// ReadBytes reads a blob of JSON, byte for byte, verified.
+func (l *Layout) ReadBytes(d v1.Descriptor) ([]byte, error) {
+	if d.Size > maxJSONBytes {
+		return nil, fmt.Errorf("blob %s: %d bytes of JSON, at most %d are read", d.Digest, d.Size, maxJSONBytes)
+	}
+	blob, err := l.Blob(d)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	return readAll(blob)
 }

@@ -75,6 +75,23 @@ func (l *Layout) resolve(tag, platform string) (Walk, error) {
 	return walk, nil
 }
 
+// Tagged is the one entry of index.json, an image or an index of several, that
+// tag names. A digest is a tag that every manifest has.
+func (l *Layout) Tagged(tag string) (v1.Descriptor, error) {
+	index, err := l.Index()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	switch found := l.entries(&index, tag); len(found) {
+	case 0:
+		return v1.Descriptor{}, fmt.Errorf("layout %s: %w", l.path, l.unknownTag(&index, tag))
+	case 1:
+		return found[0], nil
+	default:
+		return v1.Descriptor{}, fmt.Errorf("layout %s: tag is %w: %s (%d entries)", l.path, errAmbiguous, tag, len(found))
+	}
+}
+
 // entries are those that tag names; or the one manifest whose digest it is.
 func (l *Layout) entries(index *v1.Index, tag string) []v1.Descriptor {
 	var named []v1.Descriptor

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -82,14 +83,18 @@ func encode(v any) ([]byte, error) {
 // removes anything, so that a blob may be referred to after it was written.
 //
 // Blobs and index.json appear complete or not at all, on disk before they are
-// visible. Many writers, of many processes, may work on one layout.
+// visible. Many writers, of many processes, may work on one layout; blobs of
+// one writer may be written by several goroutines.
 type Writer struct {
 	*Layout
 	ctx   context.Context
-	share *os.File        // the layout's directory, locked shared
-	temp  *os.File        // the folder of unfinished blobs, locked; nil before the first
-	owner *unix.Stat_t    // of the layout, when files have to be given to it
-	dirs  map[string]bool // folders with new blobs that are not synced yet
+	share *os.File     // the layout's directory, locked shared
+	owner *unix.Stat_t // of the layout, when files have to be given to it
+
+	mu   sync.Mutex      // blobs are written side by side
+	temp *os.File        // the folder of unfinished blobs, locked; nil before the first
+	part *os.File        // the folder of blobs to resume, locked; nil before the first
+	dirs map[string]bool // folders with new blobs that are not synced yet
 }
 
 // Write opens a writer; it waits for a running gc until ctx ends.
@@ -117,12 +122,18 @@ func (w *Writer) Close() {
 		_ = os.RemoveAll(w.temp.Name()) // gc will, if this cannot
 		w.temp.Close()
 	}
+	if w.part != nil {
+		_ = os.Remove(w.part.Name()) // stays if there is something to resume
+		w.part.Close()
+	}
 	w.share.Close()
 }
 
 // tempDir makes and locks the folder of unfinished files. A gc of umoci could
 // remove it between the two; the first file in it then fails.
 func (w *Writer) tempDir() (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.temp != nil {
 		return w.temp.Name(), nil
 	}
@@ -153,14 +164,19 @@ func (w *Writer) newFile() (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if w.owner != nil {
-			if err := f.Chown(int(w.owner.Uid), int(w.owner.Gid)); err != nil {
-				f.Close()
-				return nil, err
-			}
+		if err := w.giveToOwner(f); err != nil {
+			f.Close()
+			return nil, err
 		}
 		return f, nil
 	}
+}
+
+func (w *Writer) giveToOwner(f *os.File) error {
+	if w.owner == nil {
+		return nil
+	}
+	return f.Chown(int(w.owner.Uid), int(w.owner.Gid))
 }
 
 // finish puts a file in its place.
@@ -207,15 +223,26 @@ func (b *BlobWriter) Size() int64 { return b.size }
 func (b *BlobWriter) Commit(mediaType string) (v1.Descriptor, error) {
 	d := v1.Descriptor{MediaType: mediaType, Digest: digest.NewDigest(b.algo, b.hash), Size: b.size}
 	defer b.Abort()
-	dir := filepath.Join(b.w.path, v1.ImageBlobsDir, string(b.algo))
-	if err := b.w.makeBlobDir(dir); err != nil {
-		return v1.Descriptor{}, err
+	return d, b.w.finishBlob(b.file, d.Digest)
+}
+
+// finishBlob puts a complete blob in its place.
+func (w *Writer) finishBlob(f *os.File, id digest.Digest) error {
+	dir := filepath.Join(w.path, v1.ImageBlobsDir, string(id.Algorithm()))
+	if err := w.makeBlobDir(dir); err != nil {
+		return err
 	}
-	if err := finish(b.file, filepath.Join(dir, d.Digest.Encoded())); err != nil {
-		return v1.Descriptor{}, err
+	if err := finish(f, filepath.Join(dir, id.Encoded())); err != nil {
+		return err
 	}
-	b.w.dirs[dir] = true
-	return d, nil
+	w.unsynced(dir)
+	return nil
+}
+
+func (w *Writer) unsynced(dir string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dirs[dir] = true
 }
 
 // Abort drops the blob; after Commit it does nothing.
@@ -237,7 +264,7 @@ func (w *Writer) makeBlobDir(dir string) error {
 		err = os.Chown(dir, int(w.owner.Uid), int(w.owner.Gid))
 	}
 	if err == nil {
-		w.dirs[filepath.Dir(dir)] = true
+		w.unsynced(filepath.Dir(dir))
 	}
 	return err
 }
