@@ -149,7 +149,7 @@ func (c *Container) remove() error {
 	}
 	if c.record.Plan.RDT != nil {
 		if err := (rdt.FS{}).Remove(*c.record.Plan.RDT); err != nil {
-			return err
+			return fmt.Errorf("linux.intelRdt: %w", err)
 		}
 	}
 	if err := c.dir.Remove(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/hako-runtime/hako/libct/lsm"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
+	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/spawn"
 	"golang.org/x/sys/unix"
@@ -238,6 +239,11 @@ func (x *execution) place() error {
 	}
 	if err := x.joinCgroups(); err != nil {
 		return err
+	}
+	if group := x.c.record.Plan.RDT; group != nil {
+		if err := (rdt.FS{}).Add(*group, x.child.Pid); err != nil {
+			return x.explain(fmt.Errorf("linux.intelRdt: %w", err))
+		}
 	}
 	return x.explain(x.adjust())
 }

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // DefaultDir is where resctrl is mounted.
@@ -87,19 +89,59 @@ func (fs FS) createClass(g Group) (made bool, err error) {
 	} else if err != nil {
 		return false, fs.explain("closID "+g.ClosID, err)
 	}
-	if len(g.Schemata) == 0 {
-		return true, nil
-	}
-	lines := strings.Join(g.Schemata, "\n") + "\n"
-	if err := os.WriteFile(filepath.Join(fs.class(g), "schemata"), []byte(lines), 0o600); err != nil {
-		err = fs.explain(fmt.Sprintf("schemata %q", lines), err)
+	if err := fs.writeSchemata(g); err != nil {
 		_ = os.Remove(fs.class(g)) // best effort: the error is what counts
 		return false, err
 	}
 	return true, nil
 }
 
-// Add moves a process into the group; its children will follow.
+func (fs FS) writeSchemata(g Group) error {
+	if len(g.Schemata) == 0 {
+		return nil
+	}
+	lines := strings.Join(g.Schemata, "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(fs.class(g), "schemata"), []byte(lines), 0o600); err != nil {
+		return fs.explain(fmt.Sprintf("schemata %q", lines), err)
+	}
+	return nil
+}
+
+// SetSchemata changes the class of a container that has it for itself: the
+// lines of g are written, what they do not mention stays.
+func (fs FS) SetSchemata(g Group) error {
+	if err := g.validate(); err != nil {
+		return err
+	}
+	if g.Explicit {
+		return fmt.Errorf("closID %s: may be shared with other containers: %w", g.ClosID, errors.ErrUnsupported)
+	}
+	if err := fs.Available(); err != nil {
+		return err
+	}
+	return fs.writeSchemata(g)
+}
+
+// AddThreads is Add for a process that has threads already; they must not
+// start others meanwhile. One that has ended is passed over.
+func (fs FS) AddThreads(g Group, pid int) error {
+	threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, t := range threads {
+		tid, err := strconv.Atoi(t.Name())
+		if err != nil {
+			return err
+		}
+		if err := fs.Add(g, tid); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Add moves a thread into the group; its children will follow.
 func (fs FS) Add(g Group, pid int) error {
 	if err := g.validate(); err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // fakeFS is a folder that looks like resctrl; the kernel is not there to fill
@@ -233,5 +235,60 @@ func TestTheKernelsReasonIsQuoted(t *testing.T) {
 	err := f.Add(Group{ClosID: "absent", ID: "c1"}, 1)
 	if err == nil || !strings.HasSuffix(err.Error(), "(Mask 0 has non-consecutive 1-bits)") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestSchemataOfAnOwnClassAreChanged(t *testing.T) {
+	f := fakeFS(t)
+	write(t, filepath.Join(f.Dir, "c1/schemata"), "")
+	if err := f.SetSchemata(Group{ClosID: "c1", ID: "c1", Schemata: []string{"MB:0=20"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, filepath.Join(f.Dir, "c1/schemata")); got != "MB:0=20\n" {
+		t.Errorf("schemata %q", got)
+	}
+	write(t, filepath.Join(f.Dir, "gold/schemata"), "")
+	if err := f.SetSchemata(Group{ClosID: "gold", Explicit: true, ID: "c1", Schemata: []string{"MB:0=20"}}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a shared class: %v", err)
+	}
+	if got := read(t, filepath.Join(f.Dir, "gold/schemata")); got != "" {
+		t.Errorf("a shared class has now %q", got)
+	}
+}
+
+// The kernel takes one thread a write; a file of ours keeps the last one.
+func TestEveryThreadIsAdded(t *testing.T) {
+	f := fakeFS(t)
+	path := filepath.Join(f.Dir, "c1/tasks")
+	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifo, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fifo.Close()
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil || len(threads) < 2 {
+		t.Fatal(len(threads), err)
+	}
+	if err := f.AddThreads(Group{ClosID: "c1", ID: "c1"}, os.Getpid()); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 4096)
+	n, err := fifo.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		if !strings.Contains(string(buf[:n]), thread.Name()) {
+			t.Errorf("%s was not added: %q", thread.Name(), buf[:n])
+		}
+	}
+	if err := f.AddThreads(Group{ClosID: "c1", ID: "c1"}, 1<<30); err != nil {
+		t.Errorf("a process that has ended: %v", err)
 	}
 }
