@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hako-runtime/hako/libct/fastjson"
+	"github.com/hako-runtime/hako/libct/cgroup"
 	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
@@ -91,6 +92,9 @@ func (l *launch) spawn() error {
 	})
 	if err != nil {
 		conn.Close()
+		if l.cgroup != nil {
+			err = cgroup.Explain(l.cgroup, err)
+		}
 		return err
 	}
 	l.conn = conn

@@ -551,6 +551,126 @@ larger() { (($(stat -c %s "$1") > $2)); }
 	freezer_says FROZEN
 }
 
+# threaded DIR: below it only threads of one process, or of the cgroups above.
+threaded() {
+	mkdir -p "$1"
+	echo threaded >"$1/cgroup.type" || skip "the kernel makes no threaded cgroups here"
+}
+
+# cgroup2_root: where cgroup2 is mounted.
+cgroup2_root() {
+	local root=/sys/fs/cgroup
+	is_v2 || root=/sys/fs/cgroup/unified
+	[[ $(stat -f -c %T $root) == cgroup2fs ]] || skip "cgroup2 is not mounted"
+	echo $root
+}
+
+@test "exec --cgroup: into a threaded cgroup of the container" {
+	local dir
+	dir=$(cgroup2_root)/$MARK
+	start_container
+	in_all make_below
+	threaded "$dir/below"
+	ok exec --cgroup below --detach --pid-file "$T/exec.pid" "$ID" sleep 100000
+	contains "0::/$MARK/below" "$(<"/proc/$(<"$T/exec.pid")/cgroup")"
+	# ps knows it, though the kernel lists it in the cgroup above.
+	equal 2 "$(hako ps -f json "$ID" | jq length)"
+}
+
+@test "exec --cgroup: what a cgroup of cgroup v2 has against a process is explained" {
+	local dir
+	dir=$(cgroup2_root)/$MARK
+	start_container
+	in_all make_below
+	threaded "$dir/below"
+	in_all make_below_below
+	equal 'domain invalid' "$(<"$dir/below/below/cgroup.type")"
+	fails_with 255 'below/below: .*not supported: it is below a threaded cgroup' exec --cgroup below/below "$ID" true
+	equal 1 "$(hako ps -f json "$ID" | jq length)"
+}
+
+make_below_below() { make_below "$1/below"; }
+
+@test "path: below a threaded cgroup is refused, and explained" {
+	local root
+	root=$(cgroup2_root)
+	ABOVE=/$MARK
+	threaded "$root/$MARK"
+	update_config --arg p "/$MARK/inner" '.linux.cgroupsPath = $p'
+	fails 'not supported: it is below a threaded cgroup' create "$ID"
+	not exists "$root/$MARK/inner"
+	find "$root/$MARK" -depth -type d -delete
+}
+
+@test "ps: a process is listed once, whatever its threads" {
+	local pid h
+	start_container
+	MARK=$MARK python3 -c 'import threading, time
+for i in range(3): threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
+time.sleep(100)' </dev/null >/dev/null 2>&1 3>&- &
+	pid=$!
+	DONORS+=("$pid")
+	eventually has_threads "$pid" 4
+	for h in $(hierarchies); do
+		echo "$pid" >"$h/$MARK/cgroup.procs"
+	done
+	equal "$(printf '%s\n' "$pid" "$(init)" | sort -n | jq -cs .)" "$(hako ps --format json "$ID")"
+	equal 2 "$(hako ps "$ID" -eo pid,comm | tail -n +2 | wc -l)"
+}
+
+has_threads() { (($(find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l) == $2)); }
+
+@test "pause: a container that forks without end stands still" {
+	sh_script 'for i in 1 2 3 4; do (while :; do (:) & (:) & wait; done) & done; echo ready; wait'
+	ok create "$ID"
+	local out=$out_file pids n
+	ok start "$ID"
+	eventually filled "$out"
+	for n in 1 2 3; do
+		ok pause "$ID"
+		has_status "$ID" paused
+		pids=$(hako ps -f json "$ID")
+		sleep 0.05
+		equal "$pids" "$(hako ps -f json "$ID")"
+		ok resume "$ID"
+	done
+	ok pause "$ID"
+	ok delete --force "$ID"
+}
+
+# freeze_above 1|0: the cgroup above the container's.
+freeze_above() {
+	if is_v2 || [[ ! -d /sys/fs/cgroup/freezer ]]; then
+		echo "$1" >"$(cgroup2_root)/$ABOVE/cgroup.freeze"
+	elif [[ $1 == 1 ]]; then
+		echo FROZEN >"/sys/fs/cgroup/freezer$ABOVE/freezer.state"
+	else
+		echo THAWED >"/sys/fs/cgroup/freezer$ABOVE/freezer.state"
+	fi
+}
+
+@test "pause: where the cgroup above is frozen" {
+	ABOVE=/$MARK
+	update_config --arg p "/$MARK/inner" '.linux.cgroupsPath = $p'
+	start_container
+	freeze_above 1
+	# It stands still, but resume would not help.
+	has_status "$ID" running
+	fails 'container not paused' resume "$ID"
+	ok pause "$ID"
+	has_status "$ID" paused
+	freeze_above 0
+	has_status "$ID" paused
+	ok resume "$ID"
+	has_status "$ID" running
+	# Nor does a frozen one above make resume wait or fail.
+	ok pause "$ID"
+	freeze_above 1
+	ok resume "$ID"
+	freeze_above 0
+	has_status "$ID" running
+}
+
 @test "pause: exec is refused, --ignore-paused waits for resume" {
 	start_container
 	ok pause "$ID"

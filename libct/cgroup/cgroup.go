@@ -128,6 +128,10 @@ type Hierarchy = tree.Hierarchy
 // OOMWatch tells when a cgroup is out of memory.
 type OOMWatch = tree.OOMWatch
 
+// Explain adds to an error of cloning into the directory that [Group.Dir]
+// returned what the kernel's rules of cgroup v2 have to do with it.
+func Explain(dir *os.File, err error) error { return tree.Explain(dir, err) }
+
 // base is where every distribution mounts the hierarchies; cgroups(7).
 const base = "/sys/fs/cgroup"
 

@@ -18,7 +18,7 @@ func Add(dir *os.File, pid int) error {
 	for range 5 {
 		err = WriteAt(dir, "cgroup.procs", strconv.Itoa(pid))
 		if !errors.Is(err, unix.EINVAL) {
-			return err
+			return Explain(dir, err)
 		}
 		// EINVAL: v1's cpu controller refuses a task that has not run yet
 		// (TASK_NEW); cpu_cgroup_can_attach before Linux 5.16.
