@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/hako-runtime/hako/libct/cgroup"
+	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
