@@ -140,16 +140,6 @@ func (c cancelableWriter) Write(p []byte) (int, error) {
 	return c.writer.Write(p)
 }
 
-func rawCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "raw",
-		Usage: "steps of other commands, one by one",
-		Commands: []*cli.Command{
-			rawAddLayerCommand(),
-		},
-	}
-}
-
 func rawAddLayerCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "add-layer",

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/bundle/snapshot"
 )
 
 // stageName is the folder inside the bundle in which it is prepared. On the
@@ -18,6 +20,7 @@ const stageName = ".bundle-unpack"
 type stage struct {
 	path      string // of the stage's folder
 	bundle    string
+	base      string   // of the snapshot's names
 	lock      *os.File // the bundle's directory, locked with flock(2)
 	mode      os.FileMode
 	made      bool // the bundle's directory is ours to remove
@@ -26,7 +29,7 @@ type stage struct {
 
 // openStage starts a bundle at path, which may be missing, or a directory that
 // holds neither a rootfs nor a config.json.
-func openStage(path string) (*stage, error) {
+func openStage(path, base string) (*stage, error) {
 	made := false
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -37,7 +40,7 @@ func openStage(path string) (*stage, error) {
 	case !errors.Is(err, os.ErrExist):
 		return nil, err
 	}
-	s := &stage{path: filepath.Join(path, stageName), bundle: path, made: made}
+	s := &stage{path: filepath.Join(path, stageName), bundle: path, base: base, made: made}
 	if err := s.open(); err != nil {
 		s.abandon()
 		return nil, fmt.Errorf("bundle %s: %w", path, err)
@@ -67,7 +70,7 @@ func (s *stage) open() (err error) {
 			return err
 		}
 	}
-	if err := os.RemoveAll(s.path); err != nil { // of one that was killed
+	if err := removeTree(s.path); err != nil { // of one that was killed
 		return err
 	}
 	return os.Mkdir(s.path, 0o700)
@@ -104,17 +107,18 @@ func (s *stage) refuse(name string) error {
 
 // commit makes the bundle visible, config.json last: a directory with a
 // config.json is complete. Nobody but the owner may enter it, as its
-// set-user-ID files belong to another world. A umoci.json that outlived its
-// bundle is replaced.
+// set-user-ID files belong to another world. What this tool wrote for a bundle
+// that is gone is replaced.
 func (s *stage) commit() error {
 	if err := os.Chmod(s.bundle, 0o700); err != nil {
 		return err
 	}
 	var moved []string
-	for _, name := range []string{rootfsName, metaName, configName} {
-		flags := uint(unix.RENAME_NOREPLACE)
-		if name == metaName {
-			flags = 0
+	names := []string{rootfsName, s.base + snapshot.ManifestSuffix, s.base + snapshot.RecordSuffix, metaName, configName}
+	for _, name := range names {
+		flags := uint(0)
+		if name == rootfsName || name == configName {
+			flags = unix.RENAME_NOREPLACE
 		}
 		from, to := filepath.Join(s.path, name), filepath.Join(s.bundle, name)
 		if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, flags); err != nil {
@@ -140,10 +144,27 @@ func (s *stage) moveBack(names []string) {
 // error to report, or nothing is left to do.
 func (s *stage) abandon() {
 	if s.lock != nil {
-		_ = os.RemoveAll(s.path)
+		_ = removeTree(s.path)
 		defer s.lock.Close()
 	}
 	if s.made && !s.committed {
 		_ = os.Remove(s.bundle) // fails if somebody else put something there
 	}
+}
+
+// removeTree is os.RemoveAll for trees with directories that their owner may
+// not change: rootless, an image may have such.
+func removeTree(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, os.ErrPermission) || os.Geteuid() == 0 {
+		return err
+	}
+	// WalkDir follows no symlink, and calls before it reads a directory.
+	_ = filepath.WalkDir(path, func(path string, d os.DirEntry, _ error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(path)
 }

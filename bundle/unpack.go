@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,23 +10,13 @@ import (
 	"path/filepath"
 	"time"
 
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v3"
 
 	"github.com/hako-runtime/hako/bundle/image"
 	"github.com/hako-runtime/hako/bundle/layer"
 	"github.com/hako-runtime/hako/bundle/runconf"
+	"github.com/hako-runtime/hako/bundle/snapshot"
 	"github.com/hako-runtime/hako/bundle/store"
-	"github.com/hako-runtime/hako/libct/idmap"
-)
-
-// Names in a bundle; runtime-spec bundle.md gives the first, config.json
-// points to the second, and the third belongs to this tool.
-const (
-	configName = "config.json"
-	rootfsName = "rootfs"
-	metaName   = "umoci.json"
 )
 
 // Default bounds of what one image may unpack to: far above any real image,
@@ -42,138 +31,284 @@ func unpackCommand() *cli.Command {
 		Name:      "unpack",
 		Usage:     "unpacks an image into a bundle: rootfs and config.json",
 		ArgsUsage: "BUNDLE",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "image", Usage: "`PATH[:TAG]` of the image; TAG is latest if not given"},
-			&cli.Int64Flag{Name: "max-bytes", Value: defaultMaxBytes, Usage: "refuse an image whose layers hold more than `N` bytes; 0 for no bound"},
-			&cli.Int64Flag{Name: "max-entries", Value: defaultMaxEntries, Usage: "refuse an image whose layers have more than `N` entries; 0 for no bound"},
+		Flags:     unpackFlags(),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			args, err := positionals(cmd, "bundle")
+			if err != nil {
+				return err
+			}
+			ref, options, err := unpackArguments(cmd)
+			if err != nil {
+				return err
+			}
+			return options.advise(unpack(ctx, ref, args[0], options))
 		},
-		Action: unpackAction,
 	}
 }
 
-func unpackAction(ctx context.Context, cmd *cli.Command) error {
-	args, err := positionals(cmd, "bundle")
+func unpackFlags() []cli.Flag {
+	return append([]cli.Flag{
+		imageFlag(), platformFlag(),
+		&cli.BoolFlag{Name: "keep-dirlinks", Usage: "a layer's directory does not replace a symlink to a directory, but is merged into it"},
+		&cli.BoolFlag{Name: "skip-devices", Usage: "leave out device nodes"},
+		&cli.Int64Flag{Name: "max-bytes", Value: defaultMaxBytes, Usage: "refuse an image whose layers hold more than `N` bytes; 0 for no bound"},
+		&cli.Int64Flag{Name: "max-entries", Value: defaultMaxEntries, Usage: "refuse an image whose layers have more than `N` entries; 0 for no bound"},
+	}, mapFlags()...)
+}
+
+// unpackOptions are what unpack and raw unpack have in common.
+type unpackOptions struct {
+	layer.Options
+	platform string
+	maps     metaMaps
+}
+
+func unpackArguments(cmd *cli.Command) (store.Reference, unpackOptions, error) {
+	ref, err := reference(cmd)
 	if err != nil {
-		return err
+		return ref, unpackOptions{}, err
 	}
-	if !cmd.IsSet("image") {
-		return errors.New("missing mandatory argument: --image")
-	}
-	ref, err := store.ParseReference(cmd.String("image"))
+	maps, err := mapOptions(cmd)
 	if err != nil {
-		return err
+		return ref, unpackOptions{}, err
 	}
-	options := layer.Options{
-		MaxEntries: cmd.Int64("max-entries"),
-		MaxBytes:   cmd.Int64("max-bytes"),
-		Warn:       warner(cmd),
+	options := unpackOptions{
+		Options: layer.Options{
+			MaxEntries:   cmd.Int64("max-entries"),
+			MaxBytes:     cmd.Int64("max-bytes"),
+			KeepDirlinks: cmd.Bool("keep-dirlinks"),
+			SkipDevices:  cmd.Bool("skip-devices"),
+			UIDs:         maps.UIDMappings,
+			GIDs:         maps.GIDMappings,
+			Rootless:     maps.Rootless,
+			Warn:         warner(cmd),
+		},
+		platform: cmd.String("platform"),
+		maps:     maps,
 	}
 	if options.MaxEntries < 0 || options.MaxBytes < 0 {
-		return errors.New("--max-bytes and --max-entries cannot be negative")
+		return ref, options, errors.New("--max-bytes and --max-entries cannot be negative")
 	}
-	err = unpack(ctx, ref, args[0], options)
-	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-		err = fmt.Errorf("%w (owners and devices need root; --rootless is not supported yet)", err)
+	return ref, options, nil
+}
+
+// advise says what to do about an error that comes from not being root.
+func (o unpackOptions) advise(err error) error {
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 && !o.Rootless {
+		return fmt.Errorf("%w (owners and devices need root, or use --rootless)", err)
 	}
 	return err
 }
 
-// unpack makes bundlePath a bundle with the image's files and configuration,
-// or leaves it as it was.
-func unpack(ctx context.Context, ref store.Reference, bundlePath string, options layer.Options) error {
+// source is an image that is about to be unpacked. No gc removes its blobs
+// before it is closed.
+type source struct {
+	layout *store.Layout
+	walk   store.Walk
+	image  *image.Image
+	close  func()
+}
+
+func openSource(ctx context.Context, ref store.Reference, platform string) (*source, error) {
 	layout, err := store.Open(ref.Path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	walk, err := layout.Resolve(ref.Tag)
+	release, err := layout.Share(ctx)
 	if err != nil {
+		return nil, err
+	}
+	s := &source{layout: layout, close: release}
+	if err := s.read(ref.Tag, platform); err != nil {
+		release()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *source) read(tag, platform string) (err error) {
+	if s.walk, err = s.layout.ResolvePlatform(tag, platform); err != nil {
 		return err
 	}
-	img, err := image.Read(layout, walk.Target())
-	if err != nil {
+	if s.image, err = image.Read(s.layout, s.walk.Target()); err != nil {
 		return err
 	}
-	for i, l := range img.Layers {
+	for i, l := range s.image.Layers {
 		if err := layer.CheckMediaType(l.Descriptor.MediaType); err != nil {
 			return fmt.Errorf("layer %d: %w", i, err)
 		}
 	}
-	stage, err := openStage(bundlePath)
+	return nil
+}
+
+// unpack makes bundlePath a bundle with the image's files and configuration,
+// or leaves it as it was.
+func unpack(ctx context.Context, ref store.Reference, bundlePath string, options unpackOptions) error {
+	src, err := openSource(ctx, ref, options.platform)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	base := snapshotBase(src.walk)
+	stage, err := openStage(bundlePath, base)
 	if err != nil {
 		return err
 	}
 	defer stage.abandon()
-	if err := fillStage(ctx, stage.path, layout, img, options); err != nil {
+	sums := snapshot.NewSums()
+	options.Hashed = sums.Add
+	if err := fillStage(ctx, stage.path, src, options); err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(stage.path, metaName), newMeta(walk)); err != nil {
+	err = snapshot.Take(filepath.Join(stage.path, rootfsName), filepath.Join(stage.path, base), sums, options.snapshotOptions())
+	if err != nil {
+		return err
+	}
+	meta := newMeta(src.walk, options.maps)
+	if err := writeJSON(filepath.Join(stage.path, metaName), meta); err != nil {
 		return err
 	}
 	return stage.commit()
 }
 
+func (o unpackOptions) snapshotOptions() snapshot.Options {
+	return snapshot.Options{Rootless: o.Rootless}
+}
+
 // fillStage extracts the layers and, once there is a root filesystem to look
 // users up in, writes the configuration.
-func fillStage(ctx context.Context, stage string, layout *store.Layout, img *image.Image, options layer.Options) error {
-	rootfs := filepath.Join(stage, rootfsName)
-	if err := makeRootfs(rootfs); err != nil {
-		return err
-	}
-	tree, err := layer.OpenTree(rootfs, options)
+func fillStage(ctx context.Context, stage string, src *source, options unpackOptions) error {
+	tree, err := extract(ctx, filepath.Join(stage, rootfsName), src, options)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	// The root's own times, should no layer have an entry for it.
-	if err := tree.SetTimes(time.Unix(0, 0)); err != nil {
+	spec, err := runconf.New(&src.image.Config, tree, rootfsName)
+	if err != nil {
+		return fmt.Errorf("config %s: %w", src.image.Manifest.Config.Digest, err)
+	}
+	options.maps.apply(spec)
+	if err := writeSpec(filepath.Join(stage, configName), spec); err != nil {
 		return err
 	}
-	for i, l := range img.Layers {
-		if err := applyLayer(ctx, tree, layout, l); err != nil {
-			return fmt.Errorf("layer %d: %w", i, err)
-		}
+	// Only now may directories become unreadable for their owner.
+	return tree.Finish()
+}
+
+// extract makes the root filesystem at path, which must not exist.
+func extract(ctx context.Context, path string, src *source, options unpackOptions) (*layer.Tree, error) {
+	if err := makeRootfs(path, options); err != nil {
+		return nil, err
 	}
-	spec, err := runconf.New(&img.Config, tree, rootfsName)
+	tree, err := layer.OpenTree(path, options.Options)
 	if err != nil {
-		return fmt.Errorf("config %s: %w", img.Manifest.Config.Digest, err)
+		return nil, err
 	}
-	return writeSpec(filepath.Join(stage, configName), spec)
+	// The root's own times, should no layer have an entry for it.
+	if err := tree.SetTimes(time.Unix(0, 0)); err != nil {
+		tree.Close()
+		return nil, err
+	}
+	if err := applyLayers(ctx, tree, src); err != nil {
+		tree.Close()
+		return nil, err
+	}
+	return tree, nil
 }
 
 // makeRootfs makes the root as an image without an entry for it has it: 0755,
-// owned by root, whatever umask and parent say.
-func makeRootfs(path string) error {
+// owned by the container's root, whatever umask and parent say.
+func makeRootfs(path string, options unpackOptions) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
 	}
-	if err := os.Lchown(path, 0, 0); err != nil {
+	tree, err := layer.OpenTree(path, options.Options)
+	if err != nil {
 		return err
 	}
-	return os.Chmod(path, 0o755)
+	defer tree.Close()
+	return tree.InitRoot()
 }
 
-func applyLayer(ctx context.Context, tree *layer.Tree, layout *store.Layout, l image.Layer) error {
+// applyLayers extracts all layers. While one is extracted, the next is
+// already being decompressed.
+func applyLayers(ctx context.Context, tree *layer.Tree, src *source) error {
+	layers := src.image.Layers
+	var next *openLayer
+	defer func() {
+		if next != nil {
+			next.close()
+		}
+	}()
+	for i := range layers {
+		current := next
+		if current == nil {
+			current = startLayer(ctx, src.layout, layers[i])
+		}
+		if next = nil; i+1 < len(layers) {
+			next = startLayer(ctx, src.layout, layers[i+1])
+		}
+		err := current.apply(ctx, tree)
+		current.close()
+		if err != nil {
+			return fmt.Errorf("layer %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// openLayer is a layer that is being decompressed.
+type openLayer struct {
+	image.Layer
+	blob   *store.Blob
+	stream *layer.Stream
+	err    error // of the start, told when it is the layer's turn
+}
+
+func startLayer(ctx context.Context, layout *store.Layout, l image.Layer) *openLayer {
+	o := &openLayer{Layer: l}
 	diffHash, err := store.NewHash(l.DiffID)
 	if err != nil {
-		return err
+		o.err = err
+		return o
 	}
-	blob, err := layout.Blob(l.Descriptor)
-	if err != nil {
-		return err
+	if o.blob, o.err = layout.Blob(l.Descriptor); o.err != nil {
+		return o
 	}
-	defer blob.Close()
-	err = tree.ApplyBlob(cancelable{ctx, blob}, l.Descriptor.MediaType, l.DiffID, diffHash)
+	o.stream, o.err = layer.OpenStream(cancelable{ctx, o.blob}, l.Descriptor.MediaType, l.DiffID, diffHash)
+	return o
+}
+
+func (o *openLayer) apply(ctx context.Context, tree *layer.Tree) error {
+	err := o.err
+	if o.stream != nil {
+		err = tree.ApplyStream(o.stream)
+		o.stream.Close()
+		o.stream = nil
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if o.blob == nil {
+		return err
+	}
 	// A damaged blob is the cause of whatever went wrong with its content.
-	if damage := blob.Drain(); damage != nil {
+	if damage := o.blob.Drain(); damage != nil {
 		return damage
 	}
 	if err != nil {
-		return fmt.Errorf("blob %s: %w", l.Descriptor.Digest, err)
+		return fmt.Errorf("blob %s: %w", o.Descriptor.Digest, err)
 	}
 	return nil
+}
+
+func (o *openLayer) close() {
+	if o.stream != nil {
+		o.stream.Close()
+	}
+	if o.blob != nil {
+		o.blob.Close()
+	}
 }
 
 // cancelable ends a stream when its context does, so that an interrupted
@@ -188,41 +323,4 @@ func (c cancelable) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.reader.Read(p)
-}
-
-// meta is umoci.json: what a later repack needs to know about the unpack.
-type meta struct {
-	Version string   `json:"umoci_version"`
-	From    metaFrom `json:"from_descriptor_path"`
-	Maps    metaMaps `json:"map_options"`
-}
-
-type metaFrom struct {
-	Walk []v1.Descriptor `json:"descriptor_walk"`
-}
-
-type metaMaps struct {
-	UIDMappings []idmap.Map `json:"uid_mappings"`
-	GIDMappings []idmap.Map `json:"gid_mappings"`
-	Rootless    bool        `json:"rootless"`
-}
-
-func newMeta(walk store.Walk) meta {
-	return meta{Version: "2", From: metaFrom{Walk: walk}}
-}
-
-func writeSpec(path string, spec *specs.Spec) error {
-	data, err := json.MarshalIndent(spec, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
-
-func writeJSON(path string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
 }

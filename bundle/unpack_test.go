@@ -110,19 +110,25 @@ func names(t *testing.T, dir string) string {
 	}
 	var all []string
 	for _, e := range entries {
-		all = append(all, e.Name())
+		name := e.Name()
+		if before, rest, ok := strings.Cut(name, "sha256_"); ok {
+			_, suffix, _ := strings.Cut(rest, ".")
+			name = before + "sha256_." + suffix
+		}
+		all = append(all, name)
 	}
 	return strings.Join(all, " ")
 }
 
-const complete = "config.json rootfs umoci.json"
+// complete is what a bundle holds, the manifest's digest aside.
+const complete = "config.json rootfs sha256_.mtree sha256_.snapshot umoci.json"
 
 func TestUnpack(t *testing.T) {
 	b := newBuilder(t)
 	b.addLayer(&tar.Header{Typeflag: tar.TypeReg, Name: ".wh.file"}, &tar.Header{Typeflag: tar.TypeReg, Name: "second", Mode: 0o600})
 	ref := b.finish()
 	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
-	b.check(unpack(context.Background(), ref, dir, layer.Options{}))
+	b.check(unpack(context.Background(), ref, dir, unpackOptions{}))
 	if got := names(t, dir); got != complete {
 		t.Errorf("bundle holds %q, want %q", got, complete)
 	}
@@ -202,7 +208,7 @@ func TestUnpackFailureLeavesNothing(t *testing.T) {
 				if place == "empty" {
 					b.check(os.Mkdir(dir, 0o750))
 				}
-				err := unpack(context.Background(), ref, dir, layer.Options{})
+				err := unpack(context.Background(), ref, dir, unpackOptions{})
 				if err == nil || (test.want != nil && !errors.Is(err, test.want)) || !strings.Contains(err.Error(), test.wantText) {
 					t.Errorf("unpack: %v, want %v %q", err, test.want, test.wantText)
 				}
@@ -228,7 +234,7 @@ func TestUnpackRefusesABundle(t *testing.T) {
 		if err := os.Symlink("nowhere", path); err != nil {
 			t.Fatal(err)
 		}
-		err := unpack(context.Background(), ref, dir, layer.Options{})
+		err := unpack(context.Background(), ref, dir, unpackOptions{})
 		if err == nil || !strings.Contains(err.Error(), name+" exists already") {
 			t.Errorf("unpack over %s: %v", name, err)
 		}
@@ -244,7 +250,7 @@ func TestUnpackAfterAKill(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, stageName, "rootfs", "half"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := unpack(context.Background(), ref, dir, layer.Options{}); err != nil {
+	if err := unpack(context.Background(), ref, dir, unpackOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(t, dir); got != complete {
@@ -260,7 +266,7 @@ func TestUnpackAfterAKillInTheCommit(t *testing.T) {
 	b.check(os.WriteFile(filepath.Join(dir, metaName), nil, 0o644))
 	b.check(os.Mkdir(filepath.Join(dir, stageName), 0o700))
 	b.check(os.WriteFile(filepath.Join(dir, stageName, configName), nil, 0o644))
-	b.check(unpack(context.Background(), ref, dir, layer.Options{}))
+	b.check(unpack(context.Background(), ref, dir, unpackOptions{}))
 	if got := names(t, dir); got != complete {
 		t.Errorf("bundle holds %q, want %q", got, complete)
 	}
@@ -272,18 +278,18 @@ func TestUnpackAfterAKillInTheCommit(t *testing.T) {
 func TestUnpackWhileAnotherRuns(t *testing.T) {
 	ref := newBuilder(t).finish()
 	dir := t.TempDir()
-	s, err := openStage(dir)
+	s, err := openStage(dir, "none")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := unpack(context.Background(), ref, dir, layer.Options{}); !errors.Is(err, unix.EWOULDBLOCK) {
+	if err := unpack(context.Background(), ref, dir, unpackOptions{}); !errors.Is(err, unix.EWOULDBLOCK) {
 		t.Errorf("unpack: %v, want EWOULDBLOCK", err)
 	}
 	if got := names(t, dir); got != stageName {
 		t.Errorf("bundle holds %q, want the other's %q", got, stageName)
 	}
 	s.abandon()
-	if err := unpack(context.Background(), ref, dir, layer.Options{}); err != nil {
+	if err := unpack(context.Background(), ref, dir, unpackOptions{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -293,7 +299,7 @@ func TestUnpackInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	dir := filepath.Join(t.TempDir(), "bundle")
-	if err := unpack(ctx, ref, dir, layer.Options{}); !errors.Is(err, context.Canceled) {
+	if err := unpack(ctx, ref, dir, unpackOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("unpack: %v, want %v", err, context.Canceled)
 	}
 	if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/libct/idmap"
 )
 
 // xattrPrefix marks the PAX records that hold extended attributes; tar(5) of
@@ -21,19 +23,60 @@ func ownedByHost(xattr string) bool {
 	return xattr == "security.selinux" || xattr == "system.nfs4_acl"
 }
 
-// setAttributes sets owner, mode and extended attributes, in this order:
-// chown clears set-user-ID and security.capability.
-func (r *run) setAttributes(fd int, header *tar.Header) error {
-	if err := setOwnerAndMode(fd, header.Uid, header.Gid, uint32(header.Mode&0o7777)); err != nil {
+// defaultACL is the attribute of a directory that new objects in it inherit;
+// acl(5).
+const defaultACL = "system.posix_acl_default"
+
+// setAttributes sets owner, mode and extended attributes of an object that is
+// new, or of a directory that was there. Chown comes first: it clears
+// set-user-ID and security.capability.
+func (r *run) setAttributes(fd int, header *tar.Header, isNew bool) error {
+	mode := uint32(header.Mode & 0o7777)
+	if r.tree.options.Rootless {
+		// User attributes cannot be set once the owner may not write.
+		if err := r.replaceXattrs(fd, header, isNew); err != nil {
+			return err
+		}
+		return setMode(fd, mode)
+	}
+	if err := r.tree.setOwner(fd, header.Uid, header.Gid); err != nil {
 		return err
 	}
-	return r.replaceXattrs(fd, header)
+	if err := setMode(fd, mode); err != nil {
+		return err
+	}
+	return r.replaceXattrs(fd, header, isNew)
 }
 
-func setOwnerAndMode(fd, uid, gid int, mode uint32) error {
-	if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
-		return sysError("fchownat", err)
+// setOwner gives an object to what a layer's ids are on the host. Rootless,
+// it stays the caller's.
+func (t *Tree) setOwner(fd, uid, gid int) error {
+	if t.options.Rootless {
+		return nil
 	}
+	hostUID, err := hostID("user", t.options.UIDs, uid)
+	if err != nil {
+		return err
+	}
+	hostGID, err := hostID("group", t.options.GIDs, gid)
+	if err != nil {
+		return err
+	}
+	return sysError("fchownat", unix.Fchownat(fd, "", hostUID, hostGID, unix.AT_EMPTY_PATH))
+}
+
+func hostID(kind string, maps []idmap.Map, containerID int) (int, error) {
+	if len(maps) == 0 {
+		return containerID, nil
+	}
+	id, ok := idmap.HostID(maps, uint32(containerID)) // in range: checkNumbers
+	if !ok {
+		return 0, fmt.Errorf("%s id %d is not mapped: use --%cid-map", kind, containerID, kind[0])
+	}
+	return int(id), nil
+}
+
+func setMode(fd int, mode uint32) error {
 	err := unix.Fchmod(fd, mode)
 	if errors.Is(err, unix.EBADF) { // an O_PATH descriptor
 		err = unix.Chmod(procPath(fd), mode)
@@ -44,23 +87,38 @@ func setOwnerAndMode(fd, uid, gid int, mode uint32) error {
 // replaceXattrs makes the extended attributes those of the entry. Some may be
 // there already: of a directory of a lower layer, or an ACL passed on by the
 // parent.
-func (r *run) replaceXattrs(fd int, header *tar.Header) error {
-	if err := clearXattrs(fd); err != nil {
-		return err
+func (r *run) replaceXattrs(fd int, header *tar.Header, isNew bool) error {
+	if !isNew || r.tree.inherits {
+		if err := clearXattrs(fd, r.tree.options.Rootless); err != nil {
+			return err
+		}
 	}
 	for record, value := range header.PAXRecords {
 		name, ok := strings.CutPrefix(record, xattrPrefix)
-		if !ok || ownedByHost(name) {
+		if !ok || ownedByHost(name) || (r.tree.options.Rootless && name == rootlessXattr) {
 			continue
 		}
-		err := unix.Setxattr(procPath(fd), name, []byte(value), 0)
-		if errors.Is(err, unix.ENOTSUP) || (errors.Is(err, unix.EPERM) && userXattrRefused(name, header)) {
-			r.tree.warn("xattr", fmt.Sprintf("entry %s: extended attribute %q dropped: %v (further ones are dropped silently)", quoteName(header.Name), name, err))
-			continue
+		r.tree.inherits = r.tree.inherits || name == defaultACL
+		if err := r.setXattr(fd, header, name, []byte(value)); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("extended attribute %q: %w", name, sysError("setxattr", err))
-		}
+	}
+	if owner := encodeOwner(header.Uid, header.Gid); r.tree.options.Rootless && owner != nil {
+		return r.setXattr(fd, header, rootlessXattr, owner)
+	}
+	return nil
+}
+
+func (r *run) setXattr(fd int, header *tar.Header, name string, value []byte) error {
+	err := unix.Setxattr(procPath(fd), name, value, 0)
+	// Rootless, only user attributes can be set at all.
+	refused := errors.Is(err, unix.EPERM) && (r.tree.options.Rootless || userXattrRefused(name, header))
+	if refused || errors.Is(err, unix.ENOTSUP) {
+		r.tree.warn("xattr", fmt.Sprintf("entry %s: extended attribute %q dropped: %v (further ones are dropped silently)", quoteName(header.Name), name, err))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("extended attribute %q: %w", name, sysError("setxattr", err))
 	}
 	return nil
 }
@@ -75,7 +133,7 @@ func userXattrRefused(name string, header *tar.Header) bool {
 	return false
 }
 
-func clearXattrs(fd int) error {
+func clearXattrs(fd int, rootless bool) error {
 	names, err := listXattrs(fd)
 	if err != nil {
 		return err
@@ -85,7 +143,7 @@ func clearXattrs(fd int) error {
 			continue
 		}
 		err := unix.Removexattr(procPath(fd), name)
-		if err != nil && !errors.Is(err, unix.ENODATA) {
+		if err != nil && !errors.Is(err, unix.ENODATA) && !(rootless && errors.Is(err, unix.EPERM)) {
 			return fmt.Errorf("extended attribute %q: %w", name, sysError("removexattr", err))
 		}
 	}

@@ -3,6 +3,8 @@ package layer
 import (
 	"errors"
 	"fmt"
+	"hash"
+	"hash/maphash"
 	"path"
 	"strings"
 
@@ -19,6 +21,9 @@ const (
 // maxOpenDirs is how many directories of one layer are kept open. Archives
 // are written directory by directory, so few are enough.
 const maxOpenDirs = 64
+
+// maxTimes bounds the memory for the times of one layer's directories.
+const maxTimes = 1 << 15
 
 // implicitMode is the mode of a directory that an entry needs and no layer
 // describes. Not subject to the umask: the same image, the same tree.
@@ -45,16 +50,19 @@ type run struct {
 	tree  *Tree
 	dirs  map[string]*dir             // open directories by the path they were asked for
 	stale bool                        // a directory or symlink went: dirs may be wrong
-	upper map[string]struct{}         // canonical paths that this layer put there
+	upper map[uint64]struct{}         // hashes of the canonical paths that this layer put there
+	seed  maphash.Seed                // of those: a layer cannot know which collide
 	times map[string][2]unix.Timespec // of directories, set when the layer is done
 	buf   []byte
+	hash  hash.Hash // of the content that is being written
 }
 
 func newRun(t *Tree) *run {
 	return &run{
 		tree:  t,
 		dirs:  map[string]*dir{},
-		upper: map[string]struct{}{},
+		upper: map[uint64]struct{}{},
+		seed:  maphash.MakeSeed(),
 		times: map[string][2]unix.Timespec{},
 	}
 }
@@ -68,10 +76,25 @@ func (r *run) dropDirs() {
 }
 
 // prepare is called between entries, when no *dir is in use.
-func (r *run) prepare() {
+func (r *run) prepare() error {
 	if r.stale || len(r.dirs) >= maxOpenDirs {
 		r.dropDirs()
 	}
+	if len(r.times) < maxTimes {
+		return nil
+	}
+	// What changes again is touched again, and has the right times by then.
+	r.dropDirs()
+	err := r.restoreTimes()
+	clear(r.times)
+	return err
+}
+
+func (r *run) markUpper(canonical string) { r.upper[maphash.String(r.seed, canonical)] = struct{}{} }
+
+func (r *run) isUpper(canonical string) bool {
+	_, ok := r.upper[maphash.String(r.seed, canonical)]
+	return ok
 }
 
 // cleanName makes a name of the archive relative to the root: "..", "." and a
@@ -100,7 +123,7 @@ func (r *run) lookup(unsafeDir string, create bool) (*dir, error) {
 	d.fd, err = r.tree.root.openDir(unsafeDir, unix.O_PATH)
 	switch {
 	case err == nil:
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+	case isGone(err):
 		if d, err = r.walk(unsafeDir, create); err != nil {
 			return nil, err
 		}
@@ -216,10 +239,14 @@ func (r *run) makeImplicit(at *dir, name string) (*dir, error) {
 	}
 	defer unix.Close(fd)
 	// A parent with setgid or a default ACL would have passed it on.
-	if err := setOwnerAndMode(fd, 0, 0, implicitMode); err != nil {
+	if err := r.tree.setOwner(fd, 0, 0); err != nil {
+		return nil, err
+	}
+	if err := setMode(fd, implicitMode); err != nil {
 		return nil, err
 	}
 	delete(r.times, at.join(name)) // of a directory that was here before
+	delete(r.tree.modes, at.join(name))
 	return openChild(at, name)
 }
 
@@ -246,7 +273,7 @@ func (r *run) touch(d *dir) error {
 func (r *run) restoreTimes() error {
 	for canonical, times := range r.times {
 		fd, err := r.tree.root.openDir(canonical, unix.O_PATH)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		if isGone(err) {
 			continue
 		}
 		if err != nil {
@@ -259,6 +286,11 @@ func (r *run) restoreTimes() error {
 		}
 	}
 	return nil
+}
+
+// isGone says that a path of a directory leads to none any more.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
 func parentOf(canonical string) string {

@@ -3,6 +3,7 @@ package layer
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,9 @@ func (r *run) apply(header *tar.Header, content io.Reader) error {
 	if header.Typeflag == tar.TypeXGlobalHeader {
 		return nil // defaults for later entries; none that a layer uses
 	}
-	r.prepare()
+	if err := r.prepare(); err != nil {
+		return err
+	}
 	name, err := cleanName(header.Name)
 	if err != nil {
 		return err
@@ -64,7 +67,7 @@ func (r *run) put(parent *dir, name string, header *tar.Header, content io.Reade
 	if err != nil {
 		return err
 	}
-	r.upper[parent.join(name)] = struct{}{}
+	r.markUpper(parent.join(name))
 	return nil
 }
 
@@ -123,11 +126,15 @@ func (r *run) putRoot(header *tar.Header) error {
 		return sysError("openat2", err)
 	}
 	defer unix.Close(fd)
-	return r.describeDir("", fd, header)
+	return r.describeDir("", fd, header, false)
 }
 
 func (r *run) putDir(parent *dir, name string, header *tar.Header) error {
-	if !isDir(parent.fd, name) {
+	isNew := !isDir(parent.fd, name)
+	if isNew && r.tree.options.KeepDirlinks && r.isDirlink(parent, name) {
+		return nil // later entries are written through it
+	}
+	if isNew {
 		err := r.create(parent, name, "mkdirat", func() error {
 			return unix.Mkdirat(parent.fd, name, 0o700)
 		})
@@ -140,14 +147,30 @@ func (r *run) putDir(parent *dir, name string, header *tar.Header) error {
 		return sysError("openat", err)
 	}
 	defer unix.Close(fd)
-	return r.describeDir(parent.join(name), fd, header)
+	return r.describeDir(parent.join(name), fd, header, isNew)
+}
+
+// isDirlink says whether name is a symlink that leads to a directory inside.
+func (r *run) isDirlink(parent *dir, name string) bool {
+	if _, err := readlink(parent.fd, name); err != nil {
+		return false
+	}
+	_, err := r.lookup(parent.join(name), false)
+	return err == nil
 }
 
 // describeDir gives a directory the attributes of its entry. Its times wait
 // until nothing more is put into it.
-func (r *run) describeDir(canonical string, fd int, header *tar.Header) error {
+func (r *run) describeDir(canonical string, fd int, header *tar.Header, isNew bool) error {
 	r.times[canonical] = headerTimes(header)
-	return r.setAttributes(fd, header)
+	delete(r.tree.modes, canonical)
+	if mode := uint32(header.Mode & 0o7777); r.tree.options.Rootless && mode&0o700 != 0o700 {
+		r.tree.modes[canonical] = mode
+		open := *header
+		open.Mode |= 0o700
+		header = &open
+	}
+	return r.setAttributes(fd, header, isNew)
 }
 
 func (r *run) putFile(parent *dir, name string, header *tar.Header, content io.Reader) error {
@@ -163,10 +186,28 @@ func (r *run) putFile(parent *dir, name string, header *tar.Header, content io.R
 	if err := r.writeContent(fd, content, header.Size); err != nil {
 		return err
 	}
-	if err := r.setAttributes(fd, header); err != nil {
+	if err := r.setAttributes(fd, header, true); err != nil {
+		return err
+	}
+	if err := r.report(fd); err != nil {
 		return err
 	}
 	return setTimes(fd, "", headerTimes(header))
+}
+
+// report tells the hash of the file that writeContent wrote last.
+func (r *run) report(fd int) error {
+	if r.tree.options.Hashed == nil {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return sysError("fstat", err)
+	}
+	var sum [sha256.Size]byte
+	r.hash.Sum(sum[:0])
+	r.tree.options.Hashed(st.Ino, sum)
+	return nil
 }
 
 // putSymlink stores the target as it is: whoever follows it later resolves it
@@ -183,10 +224,10 @@ func (r *run) putSymlink(parent *dir, name string, header *tar.Header) error {
 		return sysError("openat", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Fchownat(fd, "", header.Uid, header.Gid, unix.AT_EMPTY_PATH); err != nil {
-		return sysError("fchownat", err)
+	if err := r.tree.setOwner(fd, header.Uid, header.Gid); err != nil {
+		return err
 	}
-	if err := r.replaceXattrs(fd, header); err != nil {
+	if err := r.replaceXattrs(fd, header, true); err != nil {
 		return err
 	}
 	return setTimes(parent.fd, name, headerTimes(header))
@@ -228,6 +269,12 @@ func (r *run) putNode(parent *dir, name string, header *tar.Header) error {
 	case tar.TypeBlock:
 		mode = unix.S_IFBLK
 	}
+	if mode != unix.S_IFIFO && r.tree.options.SkipDevices {
+		return nil
+	}
+	if mode != unix.S_IFIFO && r.tree.options.Rootless {
+		return r.putDeviceFile(parent, name, header)
+	}
 	number := unix.Mkdev(uint32(header.Devmajor), uint32(header.Devminor))
 	err := r.create(parent, name, "mknodat", func() error {
 		return unix.Mknodat(parent.fd, name, mode, int(number))
@@ -240,10 +287,19 @@ func (r *run) putNode(parent *dir, name string, header *tar.Header) error {
 		return sysError("openat", err)
 	}
 	defer unix.Close(fd)
-	if err := r.setAttributes(fd, header); err != nil {
+	if err := r.setAttributes(fd, header, true); err != nil {
 		return err
 	}
 	return setTimes(parent.fd, name, headerTimes(header))
+}
+
+// putDeviceFile makes the empty file that stands for a device where devices
+// cannot be made: nobody may open it.
+func (r *run) putDeviceFile(parent *dir, name string, header *tar.Header) error {
+	file := *header
+	file.Typeflag, file.Size, file.Mode = tar.TypeReg, 0, 0
+	r.tree.warn("device", fmt.Sprintf("entry %s: a device became an empty file (further ones do so silently)", quoteName(header.Name)))
+	return r.putFile(parent, name, &file, nil)
 }
 
 // contentChunk is how much of a file is copied at once; also the smallest run
@@ -255,7 +311,10 @@ const contentChunk = 128 << 10
 func (r *run) writeContent(fd int, content io.Reader, size int64) error {
 	if r.buf == nil {
 		r.buf = make([]byte, 2*contentChunk)
+		r.hash = sha256.New()
 	}
+	r.hash.Reset()
+	hashing := r.tree.options.Hashed != nil
 	chunk, zeros := r.buf[:contentChunk], r.buf[contentChunk:]
 	hole := false
 	for done := int64(0); done < size; {
@@ -264,6 +323,9 @@ func (r *run) writeContent(fd int, content io.Reader, size int64) error {
 			return fmt.Errorf("content ends after %d of %d bytes: %w", done+int64(n), size, io.ErrUnexpectedEOF)
 		}
 		done += int64(n)
+		if hashing {
+			r.hash.Write(chunk[:n])
+		}
 		if hole = n == contentChunk && bytes.Equal(chunk, zeros); hole {
 			_, err = unix.Seek(fd, int64(n), io.SeekCurrent)
 		} else {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -56,29 +57,152 @@ func CompressionOf(mediaType string) Compression {
 	return Unknown
 }
 
-// ApplyBlob extracts a layer as it is stored: decompressed by its media type,
-// and verified when the last byte was read. h computes diffID's algorithm.
-//
-// The error matches [ErrDiffID] if the content is another. Whether blob was
-// the right one is for the caller to verify, who has to read it to its end.
-func (t *Tree) ApplyBlob(blob io.Reader, mediaType string, diffID digest.Digest, h hash.Hash) error {
+// A stream is decompressed and hashed by goroutines of its own, at most
+// streamAhead chunks before what is read from it.
+const (
+	streamChunk = 256 << 10
+	streamAhead = 32
+)
+
+// Stream is the tar of a layer, decompressed and verified ahead of its reader.
+type Stream struct {
+	diffID digest.Digest
+	hash   hash.Hash
+
+	plain chan chunk    // decompressed
+	ready chan chunk    // and hashed
+	free  chan []byte   // buffers that nobody uses; nil ones are not made yet
+	stop  chan struct{} // closed when nobody will read on
+	ended sync.WaitGroup
+
+	current []byte // what is left of buffer
+	buffer  []byte
+	err     error
+}
+
+type chunk struct {
+	data []byte
+	err  error // the stream ends behind data
+}
+
+// OpenStream starts to decompress a layer by its media type; h computes
+// diffID's algorithm. Nobody else may read blob before Close.
+func OpenStream(blob io.Reader, mediaType string, diffID digest.Digest, h hash.Hash) (*Stream, error) {
 	plain, closePlain, err := decompress(blob, mediaType)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer closePlain()
-	stream := io.TeeReader(&boundedReader{plain, t}, h)
-	if err := t.Apply(stream); err != nil {
+	s := &Stream{
+		diffID: diffID,
+		hash:   h,
+		plain:  make(chan chunk, streamAhead),
+		ready:  make(chan chunk, streamAhead),
+		free:   make(chan []byte, streamAhead),
+		stop:   make(chan struct{}),
+	}
+	for range streamAhead {
+		s.free <- nil
+	}
+	s.ended.Go(func() {
+		defer closePlain()
+		s.inflate(plain)
+	})
+	s.ended.Go(s.verify)
+	return s, nil
+}
+
+func (s *Stream) inflate(plain io.Reader) {
+	for {
+		var buf []byte
+		select {
+		case buf = <-s.free:
+		case <-s.stop:
+			return
+		}
+		if buf == nil {
+			buf = make([]byte, streamChunk)
+		}
+		c := chunk{}
+		n := 0
+		for n < len(buf) && c.err == nil {
+			var m int
+			m, c.err = plain.Read(buf[n:])
+			n += m
+		}
+		c.data = buf[:n]
+		select {
+		case s.plain <- c:
+		case <-s.stop:
+			return
+		}
+		if c.err != nil {
+			return
+		}
+	}
+}
+
+func (s *Stream) verify() {
+	for {
+		var c chunk
+		select {
+		case c = <-s.plain:
+		case <-s.stop:
+			return
+		}
+		s.hash.Write(c.data)
+		if c.err == io.EOF {
+			if got := digest.NewDigest(s.diffID.Algorithm(), s.hash); got != s.diffID {
+				c.err = fmt.Errorf("%w: the layer is %s uncompressed, its configuration says %s", ErrDiffID, got, s.diffID)
+			}
+		}
+		select {
+		case s.ready <- c:
+		case <-s.stop:
+			return
+		}
+		if c.err != nil {
+			return
+		}
+	}
+}
+
+// Read implements [io.Reader]. It returns io.EOF only after the whole content
+// was found to be that of the diff_id; the error matches [ErrDiffID] if not.
+func (s *Stream) Read(p []byte) (int, error) {
+	for len(s.current) == 0 {
+		if s.err != nil {
+			return 0, s.err
+		}
+		if s.buffer != nil {
+			s.free <- s.buffer // has room for every buffer there is
+			s.buffer = nil
+		}
+		c := <-s.ready
+		s.current, s.buffer, s.err = c.data, c.data[:cap(c.data)], c.err
+	}
+	n := copy(p, s.current)
+	s.current = s.current[n:]
+	return n, nil
+}
+
+// Close ends the goroutines. It verifies nothing.
+func (s *Stream) Close() {
+	close(s.stop)
+	s.ended.Wait()
+}
+
+// ApplyStream extracts a layer and reads its stream to the end.
+//
+// The error matches [ErrDiffID] if the content is not the one promised.
+// Whether the blob was the right one is for the caller to verify.
+func (t *Tree) ApplyStream(s *Stream) error {
+	bounded := &boundedReader{s, t}
+	if err := t.Apply(bounded); err != nil {
 		return err
 	}
 	// What follows the archive's end is part of the layer's digest.
-	if _, err := io.Copy(io.Discard, stream); err != nil {
-		return err
-	}
-	if got := digest.NewDigest(diffID.Algorithm(), h); got != diffID {
-		return fmt.Errorf("%w: the layer is %s uncompressed, its configuration says %s", ErrDiffID, got, diffID)
-	}
-	return nil
+	_, err := io.Copy(io.Discard, bounded)
+	return err
 }
 
 func decompress(blob io.Reader, mediaType string) (plain io.Reader, closePlain func(), err error) {

@@ -17,19 +17,36 @@ package layer
 
 import (
 	"archive/tar"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/libct/idmap"
 )
 
-// Options bound and observe the extraction. The zero value has no bounds.
+// Options bound, change and observe the extraction. The zero value has no
+// bounds and extracts as root does.
 type Options struct {
 	MaxEntries int64        // of all layers together; 0 is no bound
 	MaxBytes   int64        // of content in all layers together; 0 is no bound
 	Warn       func(string) // told once about each kind of loss; may be nil
+
+	UIDs, GIDs   []idmap.Map // the layer's ids to the host's; empty: as they are
+	Rootless     bool        // owners become user.rootlesscontainers, devices empty files
+	KeepDirlinks bool        // a directory's entry leaves a symlink to a directory
+	SkipDevices  bool        // leave out device nodes
+
+	// Hashed is told the SHA-256 of each file that is written, by inode. A
+	// later file with the same inode number replaces an earlier one.
+	Hashed func(inode uint64, sum [sha256.Size]byte)
 }
 
 // Tree is a root filesystem under construction.
@@ -40,6 +57,9 @@ type Tree struct {
 	bytes    int64 // of content, holes included
 	streamed int64 // out of decompressors
 	warned   map[string]bool
+
+	inherits bool              // new objects may get attributes from their directory
+	modes    map[string]uint32 // of directories, set when all layers are done; only rootless
 }
 
 // OpenTree opens the directory at path as the root that layers are applied
@@ -49,7 +69,36 @@ func OpenTree(path string, options Options) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tree{root: root, options: options, warned: map[string]bool{}}, nil
+	t := &Tree{root: root, options: options, warned: map[string]bool{}, modes: map[string]uint32{}}
+	names, err := listXattrs(root.fd)
+	if err != nil {
+		root.close()
+		return nil, err
+	}
+	t.inherits = slices.Contains(names, defaultACL)
+	return t, nil
+}
+
+// Finish gives directories the modes that would have been in the way while
+// layers were applied.
+func (t *Tree) Finish() error {
+	// Backwards: a directory comes after those in it, which stay reachable.
+	for _, canonical := range slices.Backward(slices.Sorted(maps.Keys(t.modes))) {
+		fd, err := t.root.openDir(canonical, unix.O_PATH)
+		if isGone(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", quoteName(canonical), sysError("openat2", err))
+		}
+		err = unix.Chmod(procPath(fd), t.modes[canonical])
+		unix.Close(fd)
+		if err != nil {
+			return fmt.Errorf("%s: %w", quoteName(canonical), sysError("chmod", err))
+		}
+	}
+	clear(t.modes)
+	return nil
 }
 
 // Close closes the root's descriptor.
@@ -92,6 +141,15 @@ func (t *Tree) Apply(stream io.Reader) error {
 			return fmt.Errorf("entry %s: %w", quoteName(header.Name), err)
 		}
 	}
+}
+
+// InitRoot makes the root what it is in an image without an entry for it:
+// 0755, and the container's root's.
+func (t *Tree) InitRoot() error {
+	if err := t.setOwner(t.root.fd, 0, 0); err != nil {
+		return err
+	}
+	return setMode(t.root.fd, implicitMode)
 }
 
 // SetTimes sets access and modification time of the root directory.

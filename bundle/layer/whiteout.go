@@ -78,7 +78,7 @@ func (r *run) whiteout(name string, what kind) error {
 // what this layer put into it.
 func (r *run) removeLower(dirfd int, dirPath, name string) error {
 	canonical := joinPath(dirPath, name)
-	_, keep := r.upper[canonical]
+	keep := r.isUpper(canonical)
 	if !isDir(dirfd, name) {
 		if keep {
 			return nil
