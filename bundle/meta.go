@@ -34,6 +34,9 @@ type meta struct {
 	From     metaFrom `json:"from_descriptor_path"`
 	Maps     metaMaps `json:"map_options"`
 	Whiteout int      `json:"whiteout_mode,omitempty"`
+
+	// Layout is where the image is, for commit; umoci ignores it.
+	Layout string `json:"hako_layout,omitempty"`
 }
 
 type metaFrom struct {
@@ -46,8 +49,12 @@ type metaMaps struct {
 	Rootless    bool        `json:"rootless"`
 }
 
-func newMeta(walk store.Walk, maps metaMaps) meta {
-	return meta{Version: metaVersion, From: metaFrom{Walk: walk}, Maps: maps}
+func newMeta(walk store.Walk, maps metaMaps, layout string) meta {
+	m := meta{Version: metaVersion, From: metaFrom{Walk: walk}, Maps: maps}
+	if absolute, err := filepath.Abs(layout); err == nil {
+		m.Layout = absolute
+	}
+	return m
 }
 
 // apply changes a configuration to one for a root filesystem with these maps.

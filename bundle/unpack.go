@@ -164,7 +164,7 @@ func unpack(ctx context.Context, ref store.Reference, bundlePath string, options
 	if err != nil {
 		return err
 	}
-	meta := newMeta(src.walk, options.maps)
+	meta := newMeta(src.walk, options.maps, ref.Path)
 	if err := writeJSON(filepath.Join(stage.path, metaName), meta); err != nil {
 		return err
 	}
@@ -230,9 +230,14 @@ func makeRootfs(path string, options unpackOptions) error {
 	return tree.InitRoot()
 }
 
+// layerTree is what layers are applied to: files, or an account of them.
+type layerTree interface {
+	ApplyStream(s *layer.Stream) error
+}
+
 // applyLayers extracts all layers. While one is extracted, the next is
 // already being decompressed.
-func applyLayers(ctx context.Context, tree *layer.Tree, src *source) error {
+func applyLayers(ctx context.Context, tree layerTree, src *source) error {
 	layers := src.image.Layers
 	var next *openLayer
 	defer func() {
@@ -279,7 +284,7 @@ func startLayer(ctx context.Context, layout *store.Layout, l image.Layer) *openL
 	return o
 }
 
-func (o *openLayer) apply(ctx context.Context, tree *layer.Tree) error {
+func (o *openLayer) apply(ctx context.Context, tree layerTree) error {
 	err := o.err
 	if o.stream != nil {
 		err = tree.ApplyStream(o.stream)

@@ -32,6 +32,7 @@ type CompareOptions struct {
 	Options
 	Paranoid bool                   // read every file, whatever its times say
 	Masked   func(path string) bool // leave these out, with all below; may be nil
+	Sums     *Sums                  // collects hashes of unchanged files for Take; may be nil
 }
 
 // Compare finds what has changed in the tree at root since Take wrote base,
@@ -114,7 +115,14 @@ func (c *comparer) visit(at *cursor, now *Entry) error {
 		if now.Nlink > 1 {
 			c.linked = append(c.linked, Delta{now.Path, Modified, now, now})
 		}
-		return nil
+		if c.options.Sums == nil || now.Type != "file" {
+			return nil
+		}
+		was, err := c.manifest.Entries[i].entry(now)
+		if err == nil {
+			c.options.Sums.keep(now, was.Sum)
+		}
+		return err
 	}
 	was, err := c.manifest.Entries[i].entry(now)
 	if err != nil {
@@ -129,6 +137,7 @@ func (c *comparer) visit(at *cursor, now *Entry) error {
 			return err
 		}
 		changed = *was.Sum != *now.Sum
+		c.options.Sums.keep(now, now.Sum)
 	}
 	switch delta := (Delta{now.Path, Modified, was, now}); {
 	case changed:
@@ -144,6 +153,12 @@ func (c *comparer) add(d Delta) {
 		c.inodes[d.Now.stat.inode] = true
 	}
 	c.deltas = append(c.deltas, d)
+}
+
+// Same says whether two objects are the same in all that a layer keeps.
+func Same(a, b *Entry) bool {
+	sameSum := a.Sum == nil || b.Sum == nil || *a.Sum == *b.Sum
+	return sameSum && a.Size == b.Size && !differ(a, b)
 }
 
 // differ compares all but content. Size and link count of a directory are the

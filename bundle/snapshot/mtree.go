@@ -96,13 +96,12 @@ func (m *manifestWriter) number(keyword string, value int64, base int) {
 	m.line = strconv.AppendInt(m.line, value, base)
 }
 
-// octal has four digits, as gomtree writes modes.
+// octal is %#o: with a leading 0, as gomtree writes modes.
 func octal(mode uint32) string {
-	s := strconv.FormatUint(uint64(mode), 8)
-	for len(s) < 4 {
-		s = "0" + s
+	if mode == 0 {
+		return "0"
 	}
-	return s
+	return "0" + strconv.FormatUint(uint64(mode), 8)
 }
 
 func nameOf(path string) string {

@@ -20,21 +20,29 @@ const maxSums = 500_000
 
 // Sums are the hashes of files by inode, taken while they were written.
 type Sums struct {
-	sums  map[uint64][sha256.Size]byte
-	empty [sha256.Size]byte
+	sums   map[uint64][sha256.Size]byte
+	stamps map[uint64]stamp // of files that were there before; they may have changed since
+	empty  [sha256.Size]byte
 }
 
 // NewSums returns an empty collection.
 func NewSums() *Sums {
-	return &Sums{sums: map[uint64][sha256.Size]byte{}, empty: sha256.Sum256(nil)}
+	return &Sums{sums: map[uint64][sha256.Size]byte{}, stamps: map[uint64]stamp{}, empty: sha256.Sum256(nil)}
 }
 
 // Add remembers the hash of the file with this inode.
 func (s *Sums) Add(inode uint64, sum [sha256.Size]byte) {
 	if _, known := s.sums[inode]; known || len(s.sums) < maxSums {
 		s.sums[inode] = sum
+	}
+}
+
+// keep remembers the hash of a file that was compared.
+func (s *Sums) keep(e *Entry, sum *[sha256.Size]byte) {
+	if s == nil || sum == nil || len(s.sums) >= maxSums {
 		return
 	}
+	s.sums[e.stat.inode], s.stamps[e.stat.inode] = *sum, e.stat
 }
 
 // of returns what is known about a file.
@@ -43,7 +51,10 @@ func (s *Sums) of(e *Entry) *[sha256.Size]byte {
 		return nil
 	}
 	if sum, ok := s.sums[e.stat.inode]; ok {
-		return &sum
+		if was, dated := s.stamps[e.stat.inode]; !dated || was == e.stat {
+			return &sum
+		}
+		return nil
 	}
 	if e.Size == 0 {
 		return &s.empty

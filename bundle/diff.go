@@ -1,0 +1,268 @@
+package main
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/hako-runtime/hako/bundle/layer"
+	"github.com/hako-runtime/hako/bundle/snapshot"
+	"github.com/hako-runtime/hako/bundle/store"
+)
+
+func formatFlag() cli.Flag {
+	return &cli.StringFlag{Name: "format", Value: "text", Usage: "print `FORMAT`: text or json"}
+}
+
+func checkFormat(cmd *cli.Command) (isJSON bool, err error) {
+	switch format := cmd.String("format"); format {
+	case "text", "json":
+		return format == "json", nil
+	default:
+		return false, fmt.Errorf("--format %q: want text or json", format)
+	}
+}
+
+func diffCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "diff",
+		Usage:     "shows what changed in a bundle since it was unpacked, or between two images",
+		ArgsUsage: "BUNDLE | IMAGE1 IMAGE2",
+		Flags:     append([]cli.Flag{formatFlag(), platformFlag()}, maskFlags()...),
+		Action:    diffAction,
+	}
+}
+
+func diffAction(ctx context.Context, cmd *cli.Command) error {
+	isJSON, err := checkFormat(cmd)
+	if err != nil {
+		return err
+	}
+	var deltas []snapshot.Delta
+	switch args := cmd.Args().Slice(); len(args) {
+	case 1:
+		deltas, err = diffBundle(ctx, cmd, args[0])
+	case 2:
+		deltas, err = diffImages(ctx, cmd, args[0], args[1])
+	default:
+		return fmt.Errorf("invalid number of positional arguments: expected <bundle> or <image1> <image2>, got %d", len(args))
+	}
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(cmd.Root().Writer)
+	if isJSON {
+		err = printDeltasJSON(out, deltas)
+	} else {
+		err = printDeltas(out, deltas)
+	}
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// diffBundle leaves out what commit would, if the image is still to be had.
+func diffBundle(ctx context.Context, cmd *cli.Command, path string) ([]snapshot.Delta, error) {
+	b, err := openBundle(path)
+	if err != nil {
+		return nil, err
+	}
+	defer b.close()
+	masked, err := b.masks(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return b.compare(cmd.Bool("paranoid"), masked, nil)
+}
+
+// printDeltas prints a line for each path: what happened, and what is there
+// now, or was before it was deleted.
+func printDeltas(w io.Writer, deltas []snapshot.Delta) error {
+	for _, d := range deltas {
+		e := d.Now
+		if e == nil {
+			e = d.Was
+		}
+		target := ""
+		if e.Link != "" {
+			target = " -> " + quoteIfNeeded(e.Link)
+		}
+		_, err := fmt.Fprintf(w, "%c %s %5d:%-5d %8s %s%s\n", d.Kind, modeString(e), e.UID, e.GID, deltaSize(e), quoteIfNeeded("/"+d.Path), target)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func deltaSize(e *snapshot.Entry) string {
+	if e.Type != "file" {
+		return "-"
+	}
+	return humanSize(e.Size)
+}
+
+// modeString is like that of ls(1).
+func modeString(e *snapshot.Entry) string {
+	types := map[string]byte{"file": '-', "dir": 'd', "link": 'l', "char": 'c', "block": 'b', "fifo": 'p', "socket": 's'}
+	s := []byte("?rwxrwxrwx")
+	if c, ok := types[e.Type]; ok {
+		s[0] = c
+	}
+	for i := range 9 {
+		if e.Mode&(1<<(8-i)) == 0 {
+			s[1+i] = '-'
+		}
+	}
+	for i, special := range []struct {
+		bit  uint32
+		char byte
+	}{{0o4000, 's'}, {0o2000, 's'}, {0o1000, 't'}} {
+		at := 3 + 3*i
+		if e.Mode&special.bit == 0 {
+			continue
+		}
+		if s[at] == '-' {
+			special.char -= 'a' - 'A'
+		}
+		s[at] = special.char
+	}
+	return string(s)
+}
+
+// deltaJSON is a path in the output of diff --format json.
+type deltaJSON struct {
+	Kind string     `json:"kind"`
+	Path string     `json:"path"`
+	Was  *entryJSON `json:"was,omitempty"`
+	Now  *entryJSON `json:"now,omitempty"`
+}
+
+type entryJSON struct {
+	Type   string            `json:"type"`
+	Mode   string            `json:"mode"`
+	UID    uint32            `json:"uid"`
+	GID    uint32            `json:"gid"`
+	Size   int64             `json:"size"`
+	MTime  int64             `json:"mtime"`
+	Link   string            `json:"link,omitempty"`
+	Xattrs map[string][]byte `json:"xattrs,omitempty"`
+}
+
+func newEntryJSON(e *snapshot.Entry) *entryJSON {
+	if e == nil {
+		return nil
+	}
+	j := &entryJSON{Type: e.Type, Mode: fmt.Sprintf("%04o", e.Mode), UID: e.UID, GID: e.GID, Size: e.Size, MTime: e.MTime, Link: e.Link}
+	for name, value := range e.Xattrs {
+		if j.Xattrs == nil {
+			j.Xattrs = map[string][]byte{}
+		}
+		j.Xattrs[name] = []byte(value)
+	}
+	return j
+}
+
+func printDeltasJSON(w io.Writer, deltas []snapshot.Delta) error {
+	all := make([]deltaJSON, 0, len(deltas))
+	for _, d := range deltas {
+		all = append(all, deltaJSON{string(rune(d.Kind)), "/" + d.Path, newEntryJSON(d.Was), newEntryJSON(d.Now)})
+	}
+	return json.NewEncoder(w).Encode(all)
+}
+
+// diffImages compares what two images would unpack to.
+func diffImages(ctx context.Context, cmd *cli.Command, one, other string) ([]snapshot.Delta, error) {
+	was, err := flatten(ctx, cmd, one)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", one, err)
+	}
+	now, err := flatten(ctx, cmd, other)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", other, err)
+	}
+	var deltas []snapshot.Delta
+	for path, entry := range now {
+		old, ok := was[path]
+		switch {
+		case !ok:
+			deltas = append(deltas, snapshot.Delta{Path: path, Kind: snapshot.Added, Now: entry})
+		case !snapshot.Same(old, entry):
+			deltas = append(deltas, snapshot.Delta{Path: path, Kind: snapshot.Modified, Was: old, Now: entry})
+		}
+	}
+	for path, entry := range was {
+		if _, ok := now[path]; !ok && !parentGone(path, was, now) {
+			deltas = append(deltas, snapshot.Delta{Path: path, Kind: snapshot.Deleted, Was: entry})
+		}
+	}
+	slices.SortFunc(deltas, func(a, b snapshot.Delta) int { return strings.Compare(a.Path, b.Path) })
+	return deltas, nil
+}
+
+// parentGone says whether the directory of path is gone too, or became
+// something else: then that tells it.
+func parentGone(path string, was, now map[string]*snapshot.Entry) bool {
+	dir := path[:max(0, strings.LastIndexByte(path, '/'))]
+	parent, ok := now[dir]
+	_, known := was[dir]
+	return known && (!ok || parent.Type != "dir")
+}
+
+// flatten applies the layers of an image in memory.
+func flatten(ctx context.Context, cmd *cli.Command, name string) (map[string]*snapshot.Entry, error) {
+	ref, err := store.ParseReference(name)
+	if err != nil {
+		return nil, err
+	}
+	src, err := openSource(ctx, ref, cmd.String("platform"))
+	if err != nil {
+		return nil, err
+	}
+	defer src.close()
+	virtual := layer.NewVirtual(layer.Options{MaxEntries: defaultMaxEntries, MaxBytes: defaultMaxBytes})
+	if err := applyLayers(ctx, virtual, src); err != nil {
+		return nil, err
+	}
+	entries := map[string]*snapshot.Entry{}
+	virtual.Walk(func(path string, o *layer.Object) { entries[path] = entryOf(path, o) })
+	return entries, nil
+}
+
+// entryOf says what unpacking would make of an object.
+func entryOf(path string, o *layer.Object) *snapshot.Entry {
+	h := &o.Header
+	e := &snapshot.Entry{Path: path, UID: uint32(h.Uid), GID: uint32(h.Gid), Mode: uint32(h.Mode & 0o7777), MTime: h.ModTime.Unix()}
+	switch h.Typeflag {
+	case tar.TypeReg:
+		sum := o.Sum
+		e.Type, e.Size, e.Sum = "file", h.Size, &sum
+	case tar.TypeDir:
+		e.Type = "dir"
+	case tar.TypeSymlink:
+		e.Type, e.Link, e.Mode = "link", h.Linkname, 0o777
+	case tar.TypeFifo:
+		e.Type = "fifo"
+	case tar.TypeChar:
+		e.Type, e.Size = "char", h.Devmajor<<20|h.Devminor
+	case tar.TypeBlock:
+		e.Type, e.Size = "block", h.Devmajor<<20|h.Devminor
+	}
+	for record, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(record, "SCHILY.xattr."); ok {
+			if e.Xattrs == nil {
+				e.Xattrs = map[string]string{}
+			}
+			e.Xattrs[name] = value
+		}
+	}
+	return e
+}
