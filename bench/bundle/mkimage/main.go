@@ -155,7 +155,9 @@ func (g *generator) writeLayer(path string, n int) (digest.Digest, error) {
 	return digest.NewDigest(digest.SHA256, h), f.Close()
 }
 
-func dirName(n, i int) string { return fmt.Sprintf("usr/share/package-%d-%03d/d%02d", n, i/200, i/10%20) }
+func dirName(n, i int) string {
+	return fmt.Sprintf("usr/share/package-%d-%03d/d%02d", n, i/200, i/10%20)
+}
 
 var built = time.Unix(1_700_000_000, 0)
 
