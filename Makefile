@@ -55,10 +55,12 @@ PKG         ?= ./...
 BATS        ?= $(wildcard tests/*.bats)
 JOBS        ?= 1
 VIEWS       ?= v1 v2
+GUEST       ?=
+GUESTS      ?= 2
 FUZZTIME    ?= 30s
 
 .PHONY: test
-test: deps build test-go bats cross ## all of the tests, as root; installs what they lack
+test: deps build test-go bats test-guest cross ## all of the tests, as root; installs what they lack
 
 .PHONY: deps
 deps: ## install what the tests lack (apt)
@@ -71,6 +73,10 @@ test-go: ## go test; PKG=./libct/... GOTESTFLAGS=-run=NAME
 .PHONY: bats
 bats: build ## tests/*.bats on cgroup v1 and v2; BATS=FILES VIEWS=v2 JOBS=N
 	@JOBS='$(JOBS)' VIEWS='$(VIEWS)' tests/run-bats $(BATS)
+
+.PHONY: test-guest
+test-guest: build ## tests/guest/*/*.bats in Debian guests; GUEST=FILES GUESTS=N
+	@GUESTS='$(GUESTS)' tests/guest/suite $(GUEST)
 
 .PHONY: fuzz
 fuzz: ## each Fuzz function for FUZZTIME=30s

@@ -7,8 +7,9 @@
 # shellcheck disable=SC2034,SC2016 # variables are for the tests; $names are jq's
 
 status='' output='' stderr='' out_file='' err_file=''
-HAKO=${HAKO:-$(cd "$BATS_TEST_DIRNAME/.." && pwd)/bin/hako}
-TESTDATA=$BATS_TEST_DIRNAME/testdata
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+HAKO=${HAKO:-${TESTS%/*}/bin/hako}
+TESTDATA=$TESTS/testdata
 
 # make_rootfs: once per file, in $FILE_DIR on a tmpfs.
 make_rootfs() {
