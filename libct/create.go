@@ -67,7 +67,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (*Container, error) {
 
 // create works off the host's list of steps. The container stays locked.
 func (c *creation) create() (*Container, error) {
-	c.slackNS = spawn.QuietMonitor()
+	spawn.QuietMonitor()
 	err := c.r.work([]step{
 		{"read config", c.readConfig},
 		{"plan", c.makePlan},
@@ -141,13 +141,34 @@ func (c *creation) readConfig() (err error) {
 			return err
 		}
 	}
+	spec, err := plan.ReadConfig(c.bundle)
+	if err == nil && joinsPidNamespace(spec) {
+		if err := spawn.Protect(); err != nil {
+			return err
+		}
+	}
 	// As runc does: a relative root, the hooks' programs and a relative
 	// --console-socket are the bundle's.
 	if err := os.Chdir(c.bundle); err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
-	c.spec, err = plan.ReadConfig(c.bundle)
+	c.spec = spec
 	return err
+}
+
+// joinsPidNamespace tells whether others, who may have CAP_SYS_PTRACE, can look
+// into the container's process from the beginning.
+func joinsPidNamespace(spec *specs.Spec) (joins bool) {
+	if spec.Linux == nil {
+		return false
+	}
+	for _, ns := range spec.Linux.Namespaces {
+		if ns.Type == specs.UserNamespace {
+			return false
+		}
+		joins = joins || ns.Type == specs.PIDNamespace && ns.Path != ""
+	}
+	return joins
 }
 
 func (c *creation) makePlan() (err error) {

@@ -41,7 +41,11 @@ func (r *Runtime) Delete(id string, force bool) error {
 		return err
 	}
 	defer c.dir.Unlock()
-	if err := c.reload(); err != nil {
+	err = c.reload()
+	if err == nil {
+		_, err = c.group()
+	}
+	if err != nil {
 		if !force {
 			return err
 		}

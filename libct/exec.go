@@ -36,8 +36,13 @@ type execution struct {
 //
 // Errors match [ErrNotRunning], [ErrPaused] and plan.Invalid.
 func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
+	if c.seesEntering() {
+		if err := spawn.Protect(); err != nil {
+			return 0, err
+		}
+	}
 	x := &execution{c: c, o: o}
-	x.slackNS = spawn.QuietMonitor()
+	spawn.QuietMonitor()
 	defer x.close()
 	err = c.r.work([]step{
 		{"check the container", x.check},
@@ -61,6 +66,15 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 		return 0, nil
 	}
 	return attend(x.child.Pid, x.term)
+}
+
+// seesEntering tells whether processes of the container can look into one that
+// enters, while that is still a copy of hako's memory: with CAP_SYS_PTRACE, and
+// no user namespace in between.
+func (c *Container) seesEntering() bool {
+	p := c.record.Plan
+	return p.Process.Caps.Bounding&(1<<unix.CAP_SYS_PTRACE) != 0 &&
+		p.Namespaces.Has(unix.CLONE_NEWPID) && !p.Namespaces.Has(unix.CLONE_NEWUSER)
 }
 
 // relay comes as late as the program allows: until init is ready, a signal

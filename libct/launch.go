@@ -48,8 +48,7 @@ type launch struct {
 	foreground bool // hako copies the terminal
 	target     *spawn.Target
 	cgroup     *os.File
-	slackNS    uint64 // of the caller's timers
-	preserve   int    // descriptors from 3 on that are for the process
+	preserve   int // descriptors from 3 on that are for the process
 	namespaces spawn.Namespaces
 	hooks      func(pid int) error // when init asks for them
 
@@ -82,13 +81,12 @@ func (l *launch) spawn() error {
 		Exe:  exe,
 		Args: []string{"hako:init", "init", strconv.Itoa(3 + l.preserve)},
 		// One processor and no garbage collection: it lives for a millisecond.
-		Env:          []string{"GOMAXPROCS=1", "GOGC=off"},
-		Namespaces:   l.namespaces,
-		Target:       l.target,
-		Cgroup:       l.cgroup,
-		Wire:         theirs,
-		PreserveFDs:  l.preserve,
-		TimerSlackNS: l.slackNS,
+		Env:         []string{"GOMAXPROCS=1", "GOGC=off"},
+		Namespaces:  l.namespaces,
+		Target:      l.target,
+		Cgroup:      l.cgroup,
+		Wire:        theirs,
+		PreserveFDs: l.preserve,
 	})
 	if err != nil {
 		conn.Close()
@@ -117,6 +115,9 @@ func checkInherited(n int) error {
 // adjust does to the waiting process what only the host has the privilege for.
 func (l *launch) adjust() error {
 	p := &l.plan.Process
+	if p.Scheduler == nil {
+		proc.ResetScheduler(l.child.Pid)
+	}
 	if l.plan.Namespaces.Has(unix.CLONE_NEWUSER) || l.target != nil {
 		proc.RaiseHardLimits(l.child.Pid, p.Rlimits)
 	}

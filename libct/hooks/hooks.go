@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hako-runtime/hako/libct/relay"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,8 +23,9 @@ const maxOutput = 64 << 10
 
 // Run runs the hooks one after the other and stops at the first that fails:
 // it cannot be executed, does not exit with 0, or runs past its timeout. Each
-// gets the state on standard input and exactly the environment it names. Of the
-// caller's descriptors only those without close-on-exec reach it.
+// gets the state on standard input, exactly the environment it names, and every
+// signal's default disposition, none blocked. Of the caller's descriptors only those without
+// close-on-exec reach it.
 //
 // The message begins "error running POINT hook #N:", which scripts look for,
 // and quotes the hook's output. Nothing is left to be reaped, and nothing runs
@@ -110,11 +112,14 @@ func (h Hook) start(pipes *pipes) (process, error) {
 		args = []string{h.Path}
 	}
 	child := process{pidfd: -1}
+	// What hako's caller ignored (nohup) or blocked is not for hooks.
+	restore := relay.Default()
 	pid, err := syscall.ForkExec(h.Path, args, &syscall.ProcAttr{
 		Env:   h.Env,
 		Files: []uintptr{uintptr(pipes.stdin.read), uintptr(pipes.stdout.write), uintptr(pipes.stderr.write)},
 		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &child.pidfd},
 	})
+	restore()
 	if err != nil {
 		return child, &os.PathError{Op: "exec", Path: h.Path, Err: err}
 	}

@@ -78,6 +78,10 @@ func (s *stage) setScheduling() error {
 		if err := proc.SetIOPriority(*p.IOPriority); err != nil {
 			return fmt.Errorf("process.ioPriority: %w", err)
 		}
+	} else {
+		// The caller's must not reach the program. Best effort: a kernel without
+		// block devices has none.
+		_ = proc.SetIOPriority(proc.IOPriority{})
 	}
 	if p.AffinityFinal != nil {
 		if err := proc.SetAffinity(0, p.AffinityFinal); err != nil {

@@ -29,6 +29,19 @@ func SetScheduler(s Scheduler) error {
 	return os.NewSyscallError("sched_setattr", err)
 }
 
+// ResetScheduler takes from process pid, a child of the calling thread, the
+// policy and the nice value that it has from hako's caller.
+//
+// Best effort: going back to nice 0 takes CAP_SYS_NICE in the first user
+// namespace, which is why the host does it. Runs on the host. sched(7).
+func ResetScheduler(pid int) {
+	ours, err := unix.SchedGetAttr(0, 0)
+	if err != nil || ours.Policy == unix.SCHED_NORMAL && ours.Nice == 0 && ours.Flags == 0 {
+		return
+	}
+	_ = unix.SchedSetAttr(pid, &unix.SchedAttr{Policy: unix.SCHED_NORMAL}, 0)
+}
+
 // SetIOPriority sets the I/O priority of the calling thread. What it executes
 // and forks inherits it; that is how the whole container gets it, while
 // IOPRIO_WHO_PGRP could reach processes outside. ioprio_set(2).

@@ -1,22 +1,23 @@
 // Package relay passes signals on to one process, from the signal handler
 // itself.
 //
-// Runs on the host, in a foreground run or exec. Package os/signal would need
+// [To] runs on the host, in a foreground run or exec. Package os/signal would need
 // two more threads and four context switches for each signal it listens to,
 // together a twentieth of a short container's whole life; a handler of a few
-// instructions needs neither, and cannot be late. It knows nothing of
-// containers and terminals.
+// instructions needs neither, and cannot be late. [Default] serves hooks, on
+// either side. It knows nothing of containers and terminals.
 package relay
 
 import (
 	"os"
+	"runtime"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// target is what the handler sends to.
+// target is what the handler sends to; -1 is nobody.
 var target int32 = -1 //nolint:unused // read in relay_*.s
 
 // handler is the signal handler: pidfd_send_signal(target, signal).
@@ -53,6 +54,36 @@ func To(pidfd *os.File) (stop func(), err error) {
 		}
 	}
 	return stop, nil
+}
+
+// Default sees to it that a program which the calling goroutine executes before
+// restore starts with no signal ignored and none blocked, whatever hako's
+// caller left us. What is ignored gets a handler that does nothing: execve(2)
+// resets handlers, and the default here would let nohup's SIGHUP end us.
+// No relay may be running.
+func Default() (restore func()) {
+	runtime.LockOSThread()
+	var none, mask unix.Sigset_t
+	_ = unix.PthreadSigmask(unix.SIG_SETMASK, &none, &mask) // it has no error but EINVAL
+	var changed [lastSignal + 1]bool
+	act := sigaction{handler: handlerPC(), flags: saRestart | saOnStack}
+	act.restore()
+	for sig := unix.Signal(1); sig <= lastSignal; sig++ {
+		var now sigaction
+		if sig == unix.SIGKILL || sig == unix.SIGSTOP || rtSigaction(sig, nil, &now) != nil || now.handler != ignored {
+			continue
+		}
+		changed[sig] = rtSigaction(sig, &act, nil) == nil
+	}
+	return func() {
+		for sig := range changed {
+			if changed[sig] {
+				_ = rtSigaction(unix.Signal(sig), &sigaction{handler: ignored}, nil) // it was so before
+			}
+		}
+		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &mask, nil)
+		runtime.UnlockOSThread()
+	}
 }
 
 const lastSignal = 64

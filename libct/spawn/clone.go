@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"syscall"
@@ -15,7 +16,12 @@ type cloneArgs struct {
 	stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
-const initTimerSlackNS = 20_000_000
+const (
+	initTimerSlackNS = 20_000_000
+	// defaultTimerSlackNS is what the first process of the machine has, and
+	// what the program gets, whatever hako's caller had.
+	defaultTimerSlackNS = 50_000
+)
 
 type joinArg struct{ fd, flags uintptr }
 
@@ -26,7 +32,6 @@ type childArgs struct {
 	wait          bool
 	becomeRoot    bool
 	joined        uint64  // CLONE_NEW* of all joins
-	slack         uintptr // ns; 0: as it is
 	bornIn        uintptr // pidfd of whose pid namespace the child is born in; 0: ours
 	ownPid        uintptr // our own pid namespace
 	joinFailed    bool    // entering bornIn failed
@@ -114,6 +119,9 @@ func rawClone3(args *cloneArgs, size uintptr) (result uintptr)
 
 // clone starts the child and returns its pid.
 func clone(a *childArgs) (pid int, errno syscall.Errno) {
+	if a.bornIn != 0 || a.joined&unix.CLONE_NEWPID != 0 {
+		defer hideArguments()()
+	}
 	syscall.ForkLock.Lock()
 	result := fork(a)
 	runtimeAfterFork()
@@ -122,6 +130,27 @@ func clone(a *childArgs) (pid int, errno syscall.Errno) {
 		return 0, syscall.Errno(-result)
 	}
 	return int(result), 0
+}
+
+// hideArguments blanks /proc/self/cmdline until the returned function is
+// called. A child copies it, and until it executes everybody in a pid namespace
+// that it is born into could read it: paths of the host, exec --env.
+//
+// os.Args lie where the kernel put them, so that is what is blanked; nothing
+// else runs meanwhile. proc_pid_cmdline(5), PR_SET_MM would take privileges.
+func hideArguments() (restore func()) {
+	size := 0
+	first := uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
+	for _, arg := range os.Args {
+		if arg != "" && uintptr(unsafe.Pointer(unsafe.StringData(arg))) != first+uintptr(size) {
+			return func() {} // somebody has changed os.Args
+		}
+		size += len(arg) + 1
+	}
+	arguments := unsafe.Slice(unsafe.StringData(os.Args[0]), size)
+	saved := bytes.Clone(arguments)
+	clear(arguments)
+	return func() { copy(arguments, saved) }
 }
 
 // fork returns in the parent only. As the child may share its memory, the
@@ -137,9 +166,7 @@ func clone(a *childArgs) (pid int, errno syscall.Errno) {
 func fork(a *childArgs) (result uintptr) {
 	runtimeBeforeFork()
 	// The child's default is what this thread has now.
-	if a.slack != 0 {
-		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, a.slack, 0, 0, 0, 0)
-	}
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, defaultTimerSlackNS, 0, 0, 0, 0)
 	if a.bornIn != 0 {
 		// The child is visible inside before it can do anything about that.
 		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)

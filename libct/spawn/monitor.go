@@ -11,20 +11,15 @@ import (
 // threads there are, oversleep by 20 ms. While a process works the monitor
 // wakes up every 20 µs, which costs a start more context switches than all
 // else together; what it watches for does not happen in the few milliseconds
-// of a start. The calling thread, whose slack the container would inherit,
-// is left alone.
+// of a start. The calling thread, whose slack a hook would inherit, is left
+// alone.
 //
-// Best effort: without it everything works, slower. It returns the slack that
-// the calling thread has, for [Child].
-// See proc_pid_timerslack_ns(5), PR_GET_TIMERSLACK(2const).
-func QuietMonitor() (slackNS uint64) {
-	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	if err != nil {
-		return 0
-	}
+// Best effort: without it everything works, slower.
+// See proc_pid_timerslack_ns(5).
+func QuietMonitor() {
 	entries, err := os.ReadDir("/proc/self/task")
 	if err != nil {
-		return uint64(slack)
+		return
 	}
 	self := strconv.Itoa(unix.Gettid())
 	for _, e := range entries {
@@ -38,5 +33,4 @@ func QuietMonitor() (slackNS uint64) {
 		_, _ = unix.Write(fd, []byte(strconv.Itoa(initTimerSlackNS)))
 		unix.Close(fd)
 	}
-	return uint64(slack)
 }

@@ -69,7 +69,6 @@ func (a *childArgs) addClones(c Child) {
 	flags &^= unix.CLONE_NEWCGROUP
 	a.wait = flags&unix.CLONE_NEWUSER != 0
 	a.becomeRoot = a.wait || a.joined&unix.CLONE_NEWUSER != 0
-	a.slack = uintptr(c.TimerSlackNS)
 	a.twoSteps = a.bornIn == 0 && (a.njoins > 0 || flags&unix.CLONE_NEWTIME != 0)
 
 	a.first.exitSignal = uint64(unix.SIGCHLD)

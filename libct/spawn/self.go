@@ -2,8 +2,11 @@ package spawn
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +18,9 @@ import (
 //
 // Runs on the host. See open_tree(2), mount_setattr(2), memfd_create(2).
 func Self() (*os.File, error) {
+	if protected() {
+		return os.OpenFile("/proc/self/exe", unix.O_PATH, 0)
+	}
 	f, err := detachedSelf()
 	if err == nil {
 		return f, nil
@@ -23,6 +29,32 @@ func Self() (*os.File, error) {
 		return sealedSelf()
 	}
 	return nil, err
+}
+
+// protectedEnv tells an execution by [Protect] from the one before.
+const protectedEnv = "_HAKO_PROTECTED"
+
+func protected() bool { return os.Getenv(protectedEnv) != "" }
+
+// Protect executes hako once more, from [Self], with the same arguments; in
+// that execution it returns at once. For commands whose child is seen by
+// others before it executes the init stage: until then its /proc/PID/exe is
+// ours, and CAP_SYS_PTRACE opens it.
+//
+// It costs a start of a Go program. Nothing may have been done yet that cannot
+// be done twice. Runs on the host.
+func Protect() error {
+	if protected() {
+		return nil
+	}
+	exe, err := Self()
+	if err != nil {
+		return err
+	}
+	defer exe.Close()
+	path := "/proc/self/fd/" + strconv.Itoa(int(exe.Fd()))
+	err = syscall.Exec(path, os.Args, append(os.Environ(), protectedEnv+"=1"))
+	return fmt.Errorf("execute hako protected: %w", os.NewSyscallError("execve", err))
 }
 
 func detachedSelf() (*os.File, error) {

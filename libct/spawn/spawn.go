@@ -29,10 +29,6 @@ type Child struct {
 	Cgroup      *os.File // cgroup v2 directory to be born in; may be nil
 	Wire        *os.File // becomes descriptor 3+PreserveFDs
 	PreserveFDs int      // descriptors 3 … 3+n-1 stay as the caller has them
-
-	// TimerSlackNS is the timer slack that the process goes back to before it
-	// executes the user's program: what [QuietMonitor] returned.
-	TimerSlackNS uint64
 }
 
 // Target is a running process whose namespaces are joined in one setns(2).

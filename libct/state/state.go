@@ -288,6 +288,11 @@ func (d *Dir) openFIFO(name string, flags int) (*os.File, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		unix.Close(fd)
+		return nil, fmt.Errorf("%s: damaged: not a FIFO", path)
+	}
 	return os.NewFile(uintptr(fd), path), nil
 }
 
