@@ -1,0 +1,4 @@
+package seccomp
+
+// Native is the machine that this program was compiled for.
+func Native() *Machine { return mips64().own("SCMP_ARCH_MIPS") }
