@@ -61,5 +61,6 @@ func implemented() features.Features {
 			"io.github.hako-runtime.commit":             commit,
 			"io.github.hako-runtime.version":            version,
 		},
+		PotentiallyUnsafeConfigAnnotations: plan.UnsafeAnnotations(),
 	}
 }

@@ -23,7 +23,7 @@ feature() { hako features | jq -r "$1"; }
 @test "features: one JSON object, nothing on standard error" {
 	ok features
 	equal object "$(jq -r type <<<"$output")"
-	equal '["ociVersionMin","ociVersionMax","hooks","mountOptions","linux","annotations"]' "$(jq -c keys_unsorted <<<"$output")"
+	equal '["ociVersionMin","ociVersionMax","hooks","mountOptions","linux","annotations","potentiallyUnsafeConfigAnnotations"]' "$(jq -c keys_unsorted <<<"$output")"
 }
 
 @test "features: needs neither root nor a state root" {

@@ -12,6 +12,10 @@ import (
 // settingPrefix begins the annotations that are properties of the unit.
 const settingPrefix = "org.systemd.property."
 
+// UnsafeAnnotations lists those that change what hako does, for `features`; a
+// dot at the end stands for everything that begins so.
+func UnsafeAnnotations() []string { return []string{settingPrefix} }
+
 // systemdUnit is cgroupsPath where systemd manages the cgroup. Its path is
 // known when the manager has been asked.
 func (c *composer) systemdUnit() {
