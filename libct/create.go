@@ -372,12 +372,8 @@ func (c *creation) openCgroupView() error {
 	}
 	view := &rootfs.CgroupMount{Namespaced: c.plan.Namespaces.Has(unix.CLONE_NEWCGROUP)}
 	c.plan.Setup.CgroupView = view
-	hs, err := cgroup.Hierarchies(c.facts.Cgroup)
-	if err != nil {
-		return err
-	}
 	paths := c.group.Paths()
-	for _, h := range hs {
+	for _, h := range c.group.Hierarchies() {
 		view.Hierarchies = append(view.Hierarchies, rootfs.CgroupHierarchy{
 			Name: h.Name, FSType: h.FSType, Options: h.Options, Path: paths[h.Name], Links: h.Links,
 		})
@@ -409,13 +405,19 @@ func (c *creation) clone() error {
 // place does what the host has to do to the waiting process from outside.
 func (c *creation) place() error {
 	pid := c.child.Pid
-	if c.cgroup == nil {
-		if err := c.group.Add(pid); err != nil {
-			return c.explain(err)
-		}
-	}
+	// Before it moves in, where it has to: so no limit is below what it uses,
+	// and a realtime process finds time there; sched(7).
 	if err := c.group.Limit(); err != nil {
 		return err
+	}
+	if c.cgroup == nil {
+		err := c.group.Add(pid)
+		if errors.Is(err, fs.ErrNotExist) {
+			return err // a control file, not the process
+		}
+		if err != nil {
+			return c.explain(err)
+		}
 	}
 	if err := c.adjust(); err != nil {
 		return c.explain(err)

@@ -243,9 +243,24 @@ func (l *launch) died(err error) error {
 		grace = time.Second // the wire is closed a moment before the end
 	}
 	if status := l.child.End(grace); status.Signaled() && grace > 0 {
-		return fmt.Errorf("the init stage was killed by signal %d (%s): %w", status.Signal(), unix.SignalName(status.Signal()), err)
+		hint := ""
+		if n := l.memoryLimit(); n > 0 && status.Signal() == unix.SIGKILL {
+			hint = fmt.Sprintf("; linux.resources.memory.limit is perhaps too low to start with: %d bytes", n)
+		}
+		return fmt.Errorf("the init stage was killed by signal %d (%s)%s: %w", status.Signal(), unix.SignalName(status.Signal()), hint, err)
 	}
 	return fmt.Errorf("the init stage ended early: %w", err)
+}
+
+// memoryLimit is the container's, 0 without one.
+func (l *launch) memoryLimit() int64 {
+	if l.plan == nil || l.plan.Cgroup.Limits == nil || l.plan.Cgroup.Limits.Memory == nil {
+		return 0
+	}
+	if n := l.plan.Cgroup.Limits.Memory.LimitBytes; n != nil {
+		return *n
+	}
+	return 0
 }
 
 // release closes what the host holds of the init stage, which goes on.

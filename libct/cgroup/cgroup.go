@@ -38,9 +38,9 @@ type Group interface {
 	// otherwise. On failure it removes what it made.
 	Create() error
 
-	// Limit applies the limits and the device rules. It comes after Create and
-	// before anything of the container executes; the init stage may be inside,
-	// so that its start and this overlap.
+	// Limit applies the limits and the device rules. It comes after Create,
+	// before Add, and before anything of the container executes; on v2 the
+	// init stage may be inside, so that its start and this overlap.
 	Limit() error
 
 	// Update changes the limits that l says something about, and replaces the
@@ -114,6 +114,10 @@ type Group interface {
 	// "" on a v2 host) to the absolute directory of this cgroup.
 	Paths() map[string]string
 
+	// Hierarchies lists what is mounted at or below /sys/fs/cgroup, by name.
+	// Links hold where controllers are mounted together.
+	Hierarchies() []Hierarchy
+
 	// Exists tells whether the cgroup is there in any hierarchy.
 	Exists() bool
 }
@@ -135,18 +139,6 @@ func Explain(dir *os.File, err error) error { return tree.Explain(dir, err) }
 // base is where every distribution mounts the hierarchies; cgroups(7).
 const base = "/sys/fs/cgroup"
 
-// Hierarchies lists what is mounted at or below /sys/fs/cgroup, by name.
-// Links hold where controllers are mounted together.
-func Hierarchies(mode host.CgroupMode) ([]Hierarchy, error) {
-	switch mode {
-	case host.CgroupV2:
-		return []Hierarchy{{FSType: "cgroup2", Mountpoint: base}}, nil
-	case host.CgroupV1, host.CgroupHybrid:
-		return v1.Hierarchies(base)
-	}
-	return nil, fmt.Errorf("cgroup mode %q: %w", mode, errors.ErrUnsupported)
-}
-
 // Open picks the driver for the layout of the host. It creates nothing.
 func Open(spec Spec, mode host.CgroupMode) (Group, error) {
 	if err := checkPath(spec.Path); err != nil {
@@ -166,7 +158,7 @@ func open(spec Spec, mode host.CgroupMode) (*group, error) {
 	switch mode {
 	case host.CgroupV2:
 		g := v2.New(base, spec.Path)
-		return &group{driver: g, spec: spec, applyDevices: func(rules []devices.Rule, fresh bool) error {
+		return &group{driver: &pure{g}, spec: spec, applyDevices: func(rules []devices.Rule, fresh bool) error {
 			return attachDevices(g.Dir, rules, fresh)
 		}}, nil
 	case host.CgroupV1, host.CgroupHybrid:
@@ -175,7 +167,8 @@ func open(spec Spec, mode host.CgroupMode) (*group, error) {
 			return nil, err
 		}
 		g := v1.New(hierarchies, spec.Path)
-		return &group{driver: g, spec: spec, unified: unifiedOf(hierarchies, spec.Path), applyDevices: func(rules []devices.Rule, fresh bool) error {
+		unified := unifiedOf(hierarchies, spec.Path)
+		return &group{driver: &legacy{g, unified}, spec: spec, unified: unified, applyDevices: func(rules []devices.Rule, fresh bool) error {
 			return applyDevicesV1(g, rules, fresh)
 		}}, nil
 	}

@@ -38,6 +38,8 @@ type driver interface {
 	WatchOOM() (*OOMWatch, error)
 	Paths() map[string]string
 	Exists() bool
+	Hierarchies() []Hierarchy
+	Limit(update, after *limits.Limits, fresh bool) error
 }
 
 // group joins a driver with the device rules.
@@ -56,26 +58,29 @@ func (g *group) Create() (err error) {
 	return err
 }
 
-// Limit applies the device rules.
+// Limit applies the limits and the device rules.
 func (g *group) Limit() error {
-	if len(g.spec.Devices) == 0 {
-		return nil
-	}
-	if err := g.applyDevices(g.spec.Devices, g.fresh); err != nil {
-		return fmt.Errorf("cgroup %s: %w", g.spec.Path, err)
-	}
-	return nil
+	return g.apply(g.spec.Limits, g.spec.Limits, g.spec.Devices, g.fresh)
 }
 
 // Update changes limits and replaces device rules.
 func (g *group) Update(l *limits.Limits, rules []devices.Rule) error {
-	if l != nil {
-		return fmt.Errorf("cgroup %s: limits: %w", g.spec.Path, errors.ErrUnsupported)
+	after := limits.Updated(g.spec.Limits, l)
+	if err := g.apply(l, after, rules, false); err != nil {
+		return err
+	}
+	g.spec.Limits = after
+	return nil
+}
+
+func (g *group) apply(update, after *limits.Limits, rules []devices.Rule, fresh bool) error {
+	if err := g.driver.Limit(update, after, fresh); err != nil {
+		return fmt.Errorf("cgroup %s: %w", g.spec.Path, err)
 	}
 	if len(rules) == 0 {
 		return nil
 	}
-	if err := g.applyDevices(rules, false); err != nil {
+	if err := g.applyDevices(rules, fresh); err != nil {
 		return fmt.Errorf("cgroup %s: %w", g.spec.Path, err)
 	}
 	return nil

@@ -524,10 +524,11 @@ func TestTwoHundredAtOnce(t *testing.T) {
 
 func TestHierarchiesAreWhatIsMounted(t *testing.T) {
 	everyLayout(t, func(t *testing.T, mode host.CgroupMode) {
-		hierarchies, err := Hierarchies(mode)
+		g, err := Open(Spec{Path: "/x"}, mode)
 		if err != nil {
 			t.Fatal(err)
 		}
+		hierarchies := g.Hierarchies()
 		mounts, err := os.ReadFile("/proc/self/mountinfo")
 		if err != nil {
 			t.Fatal(err)

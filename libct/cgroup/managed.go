@@ -179,10 +179,21 @@ func (m *managed) Dir() (*os.File, error) {
 	return m.driver.Dir()
 }
 
-// Add starts the scope, or moves one more process into it.
+// Limit is for Add to do while there is no scope yet.
+func (m *managed) Limit() error {
+	if m.begun != nil {
+		return nil
+	}
+	return m.group.Limit()
+}
+
+// Add starts the scope and limits it, or moves one more process into it.
 func (m *managed) Add(pid int) error {
 	if m.begun != nil {
 		if err := m.start(pid); err != nil {
+			return err
+		}
+		if err := m.group.Limit(); err != nil {
 			return err
 		}
 		if m.mode == host.CgroupV2 {

@@ -32,18 +32,20 @@ type Options struct {
 // methods; each reads its part of the spec and nothing else does.
 type composer struct {
 	spec      *specs.Spec
-	linux     *specs.Linux   // never nil
-	process   *specs.Process // never nil
-	container *Plan          // nil unless the process is executed in a running container
+	linux     *specs.Linux          // never nil
+	resources *specs.LinuxResources // never nil
+	process   *specs.Process        // never nil
+	container *Plan                 // nil unless the process is executed in a running container
 	facts     host.Facts
 	options   Options
 	plan      *Plan
 	minor     uint64 // of ociVersion
 
-	file     string
-	section  string
-	invalid  Invalid
-	warnings []string
+	file        string
+	resourcesAt string // "linux.resources." in config.json
+	section     string
+	invalid     Invalid
+	warnings    []string
 }
 
 // New composes the plan of a container. It does no I/O. The spec comes from
@@ -56,7 +58,7 @@ func New(spec *specs.Spec, facts host.Facts, o Options) (p *Plan, warnings []str
 	}
 	c := &composer{
 		spec: spec, linux: spec.Linux, process: spec.Process,
-		facts: facts, options: o, file: "config.json",
+		facts: facts, options: o, file: "config.json", resourcesAt: "linux.resources.",
 		plan: &Plan{
 			ID:          o.ID,
 			OCIVersion:  spec.Version,
@@ -68,7 +70,14 @@ func New(spec *specs.Spec, facts host.Facts, o Options) (p *Plan, warnings []str
 	if c.linux == nil {
 		c.linux = new(specs.Linux)
 	}
+	if c.resources = c.linux.Resources; c.resources == nil {
+		c.resources = new(specs.LinuxResources)
+	}
 	c.run(containerChecks[:])
+	c.run(limitChecks[:])
+	if l := c.plan.Cgroup.Limits; l != nil {
+		c.agree(l)
+	}
 	if c.process == nil {
 		c.section = "config.md#process"
 		c.refuse(missing, "process")
@@ -159,16 +168,7 @@ func (c *composer) version() {
 		c.refuse(missing, "ociVersion")
 		return
 	}
-	core, _, _ := strings.Cut(c.spec.Version, "+")
-	core, _, _ = strings.Cut(core, "-")
-	numbers := strings.Split(core, ".")
-	var parsed [3]uint64
-	ok := len(numbers) == len(parsed)
-	for i := 0; ok && i < len(parsed); i++ {
-		var err error
-		parsed[i], err = strconv.ParseUint(numbers[i], 10, 32)
-		ok = err == nil && (numbers[i] == "0" || numbers[i][0] != '0')
-	}
+	parsed, ok := parseVersion(c.spec.Version)
 	c.minor = parsed[1]
 	switch {
 	case !ok:
@@ -178,6 +178,19 @@ func (c *composer) version() {
 	case parsed[1] > minor:
 		c.warn("ociVersion %s is newer than %s: properties it added are ignored", quote(c.spec.Version), specs.Version)
 	}
+}
+
+func parseVersion(version string) (parsed [3]uint64, ok bool) {
+	core, _, _ := strings.Cut(version, "+")
+	core, _, _ = strings.Cut(core, "-")
+	numbers := strings.Split(core, ".")
+	ok = len(numbers) == len(parsed)
+	for i := 0; ok && i < len(parsed); i++ {
+		var err error
+		parsed[i], err = strconv.ParseUint(numbers[i], 10, 32)
+		ok = err == nil && (numbers[i] == "0" || numbers[i][0] != '0')
+	}
+	return parsed, ok
 }
 
 func (c *composer) platform() {

@@ -238,13 +238,14 @@ func TestCgroupPathStaysBelowTheRoot(t *testing.T) {
 func TestPidsLimitOfZero(t *testing.T) {
 	for _, tc := range []struct {
 		version string
-		refused bool
+		limits  bool
 	}{{"1.0.2-dev", false}, {"1.2.1", false}, {"1.3.0", true}} {
-		spec := load(t, "default")
-		spec.Version = tc.version
-		spec.Linux.Resources.Pids = &specs.LinuxPids{Limit: ptr(int64(0))}
-		if _, _, err := New(spec, rootFacts, testOptions()); (err != nil) != tc.refused {
-			t.Errorf("%s: %v", tc.version, err)
+		p := compose(t, rootFacts, func(s *specs.Spec) {
+			s.Version = tc.version
+			s.Linux.Resources.Pids = &specs.LinuxPids{Limit: ptr(int64(0))}
+		})
+		if l := p.Cgroup.Limits; (l != nil) != tc.limits || l != nil && *l.Tasks != 0 {
+			t.Errorf("%s: %+v", tc.version, l)
 		}
 	}
 }

@@ -35,62 +35,6 @@ func (c *composer) cgroupsPath() {
 	c.plan.Cgroup.Path = clean
 }
 
-// resources refuses limits rather than ignoring them. Objects that limit
-// nothing pass: Docker always sends some.
-func (c *composer) resources() {
-	r := c.linux.Resources
-	if r == nil {
-		return
-	}
-	const where = "linux.resources."
-	for _, one := range [...]struct {
-		limits bool
-		name   string
-	}{
-		{limitsMemory(r.Memory), "memory"},
-		{limitsCPU(r.CPU), "cpu"},
-		{c.limitsPids(r.Pids), "pids"},
-		{limitsBlockIO(r.BlockIO), "blockIO"},
-		{len(r.HugepageLimits) > 0, "hugepageLimits"},
-		{r.Network != nil && (r.Network.ClassID != nil && *r.Network.ClassID != 0 || len(r.Network.Priorities) > 0), "network"},
-		{len(r.Rdma) > 0, "rdma"},
-		{len(r.Unified) > 0, "unified"},
-	} {
-		if one.limits {
-			c.refuse(notYet, where+"%s", one.name)
-		}
-	}
-}
-
-// nothing reports whether a value is absent, or the one that lifts a limit.
-func nothing[T int64 | uint64 | uint16](v *T) bool { return v == nil || *v == 0 || *v == ^T(0) }
-
-func off(v *bool) bool { return v == nil || !*v }
-
-// limitsMemory ignores checkBeforeUpdate and useHierarchy, which limit nothing.
-func limitsMemory(m *specs.LinuxMemory) bool {
-	return m != nil && !(nothing(m.Limit) && nothing(m.Reservation) && nothing(m.Swap) && nothing(m.Kernel) && //nolint:staticcheck // deprecated, and so must not be ignored either
-		nothing(m.KernelTCP) && m.Swappiness == nil && off(m.DisableOOMKiller))
-}
-
-// limitsCPU: ctr(8) asks for 1024 shares, which is what a cgroup has.
-func limitsCPU(p *specs.LinuxCPU) bool {
-	return p != nil && !((nothing(p.Shares) || *p.Shares == 1024) && nothing(p.Quota) && nothing(p.Burst) && nothing(p.Period) &&
-		nothing(p.RealtimeRuntime) && nothing(p.RealtimePeriod) && p.Cpus == "" && p.Mems == "" && nothing(p.Idle))
-}
-
-// limitsPids: in version 1.3 of the specification 0 became a limit; before, it
-// was how engines wrote that there is none (podman run --pids-limit=-1).
-func (c *composer) limitsPids(p *specs.LinuxPids) bool {
-	return p != nil && p.Limit != nil && (*p.Limit > 0 || *p.Limit == 0 && c.minor >= 3)
-}
-
-func limitsBlockIO(b *specs.LinuxBlockIO) bool {
-	return b != nil && !(nothing(b.Weight) && nothing(b.LeafWeight) && len(b.WeightDevice) == 0 &&
-		len(b.ThrottleReadBpsDevice) == 0 && len(b.ThrottleWriteBpsDevice) == 0 &&
-		len(b.ThrottleReadIOPSDevice) == 0 && len(b.ThrottleWriteIOPSDevice) == 0)
-}
-
 // seccomp: a profile without action and calls is none, as in runc.
 func (c *composer) seccomp() {
 	if s := c.linux.Seccomp; s != nil && (s.DefaultAction != "" || len(s.Syscalls) > 0) {

@@ -61,7 +61,6 @@ var containerChecks = [...]check{
 	{"config-linux.md#network-devices", (*composer).netDevices},
 	{"config-linux.md#cgroups-path", (*composer).cgroupsPath},
 	{"config-linux.md#allowed-device-list", (*composer).deviceRules},
-	{"config-linux.md#control-groups", (*composer).resources},
 	{"config-linux.md#intelrdt", (*composer).intelRdt},
 	{"config-linux.md#sysctl", (*composer).sysctls},
 	{"config-linux.md#seccomp", (*composer).seccomp},

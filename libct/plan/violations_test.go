@@ -183,15 +183,6 @@ var filesystemViolations = []violation{
 
 var resourceViolations = []violation{
 	{"seccomp", func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow} }, "linux.seccomp", "not supported yet", "config-linux.md#seccomp"},
-	{"memory", func(s *specs.Spec) { s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr(int64(1))} }, "linux.resources.memory", "not supported yet", "config-linux.md#control-groups"},
-	{"swappiness 0", func(s *specs.Spec) { s.Linux.Resources.Memory = &specs.LinuxMemory{Swappiness: ptr(uint64(0))} }, "linux.resources.memory", "not supported yet", ""},
-	{"cpu", func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "0"} }, "linux.resources.cpu", "not supported yet", ""},
-	{"pids", func(s *specs.Spec) { s.Linux.Resources.Pids = &specs.LinuxPids{Limit: ptr(int64(0))} }, "linux.resources.pids", "not supported yet", ""},
-	{"blockIO", func(s *specs.Spec) { s.Linux.Resources.BlockIO = &specs.LinuxBlockIO{Weight: ptr(uint16(10))} }, "linux.resources.blockIO", "not supported yet", ""},
-	{"hugepages", func(s *specs.Spec) { s.Linux.Resources.HugepageLimits = make([]specs.LinuxHugepageLimit, 1) }, "linux.resources.hugepageLimits", "not supported yet", ""},
-	{"network", func(s *specs.Spec) { s.Linux.Resources.Network = &specs.LinuxNetwork{ClassID: ptr(uint32(1))} }, "linux.resources.network", "not supported yet", ""},
-	{"rdma", func(s *specs.Spec) { s.Linux.Resources.Rdma = map[string]specs.LinuxRdma{"x": {}} }, "linux.resources.rdma", "not supported yet", ""},
-	{"unified", func(s *specs.Spec) { s.Linux.Resources.Unified = map[string]string{"x": "y"} }, "linux.resources.unified", "not supported yet", ""},
 	{"rule without access", func(s *specs.Spec) { s.Linux.Resources.Devices[0].Access = "" }, "linux.resources.devices[0].access", "is empty", "config-linux.md#allowed-device-list"},
 	{"rule with odd access", func(s *specs.Spec) { s.Linux.Resources.Devices[0].Access = "rx" }, "linux.resources.devices[0].access", `"rx" is not made of`, ""},
 	{"rule with odd type", func(s *specs.Spec) { s.Linux.Resources.Devices[0].Type = "p" }, "linux.resources.devices[0].type", `"p" is none of`, ""},

@@ -3982,20 +3982,6 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits4(in *jlexer.
 					*out.Weight = uint16(in.Uint16())
 				}
 			}
-		case "leafWeight":
-			if in.IsNull() {
-				in.Skip()
-				out.LeafWeight = nil
-			} else {
-				if out.LeafWeight == nil {
-					out.LeafWeight = new(uint16)
-				}
-				if in.IsNull() {
-					in.Skip()
-				} else {
-					*out.LeafWeight = uint16(in.Uint16())
-				}
-			}
 		case "weights":
 			if in.IsNull() {
 				in.Skip()
@@ -4061,16 +4047,6 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits4(out *jwrite
 		first = false
 		out.RawString(prefix[1:])
 		out.Uint16(uint16(*in.Weight))
-	}
-	if in.LeafWeight != nil {
-		const prefix string = ",\"leafWeight\":"
-		if first {
-			first = false
-			out.RawString(prefix[1:])
-		} else {
-			out.RawString(prefix)
-		}
-		out.Uint16(uint16(*in.LeafWeight))
 	}
 	if len(in.Weights) != 0 {
 		const prefix string = ",\"weights\":"
@@ -4280,20 +4256,6 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits10(in *jlexer
 					*out.Weight = uint16(in.Uint16())
 				}
 			}
-		case "leafWeight":
-			if in.IsNull() {
-				in.Skip()
-				out.LeafWeight = nil
-			} else {
-				if out.LeafWeight == nil {
-					out.LeafWeight = new(uint16)
-				}
-				if in.IsNull() {
-					in.Skip()
-				} else {
-					*out.LeafWeight = uint16(in.Uint16())
-				}
-			}
 		default:
 			in.SkipRecursive()
 		}
@@ -4322,11 +4284,6 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits10(out *jwrit
 		const prefix string = ",\"weight\":"
 		out.RawString(prefix)
 		out.Uint16(uint16(*in.Weight))
-	}
-	if in.LeafWeight != nil {
-		const prefix string = ",\"leafWeight\":"
-		out.RawString(prefix)
-		out.Uint16(uint16(*in.LeafWeight))
 	}
 	out.RawByte('}')
 }

@@ -3,6 +3,7 @@ package limits
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,4 +64,32 @@ func SwapMax(limitBytes, totalBytes *int64) (swapBytes int64, ok bool, err error
 		return 0, false, fmt.Errorf("swap: %d bytes of memory and swap are below the memory limit of %d: %w", *totalBytes, *limitBytes, unix.EINVAL)
 	}
 	return *totalBytes - *limitBytes, true, nil
+}
+
+// MemoryLow converts a reservation to memory.low: both are what memory is
+// reclaimed down to before others suffer. Lifting v1's soft limit restores its
+// default; so does 0 in v2, where "max" would protect all that is in use.
+func MemoryLow(reservationBytes int64) int64 {
+	if reservationBytes == Unlimited {
+		return 0
+	}
+	return reservationBytes
+}
+
+// Line is what rdma.max reads, in both versions; all bits set lift a limit.
+func (r RDMA) Line() string {
+	line := r.Device
+	for _, one := range [...]struct {
+		key   string
+		value *uint32
+	}{{"hca_handle", r.HCAHandles}, {"hca_object", r.HCAObjects}} {
+		switch {
+		case one.value == nil:
+		case *one.value == math.MaxUint32:
+			line += " " + one.key + "=max"
+		default:
+			line += " " + one.key + "=" + strconv.FormatUint(uint64(*one.value), 10)
+		}
+	}
+	return line
 }

@@ -59,18 +59,16 @@ type CPUSet struct {
 
 // BlockIO limits the use of block devices.
 type BlockIO struct {
-	Weight     *uint16        `json:"weight,omitempty"`     // [MinIOWeight] … [MaxIOWeight]; see [IOWeight]
-	LeafWeight *uint16        `json:"leafWeight,omitempty"` // v1 only
-	Weights    []DeviceWeight `json:"weights,omitempty"`    // by device
-	Rates      []DeviceRate   `json:"rates,omitempty"`      // by device
+	Weight  *uint16        `json:"weight,omitempty"`  // [MinIOWeight] … [MaxIOWeight]; see [IOWeight]
+	Weights []DeviceWeight `json:"weights,omitempty"` // by device
+	Rates   []DeviceRate   `json:"rates,omitempty"`   // by device
 }
 
 // DeviceWeight overrides [BlockIO.Weight] for one device.
 type DeviceWeight struct {
-	Major      int64   `json:"major"`
-	Minor      int64   `json:"minor"`
-	Weight     *uint16 `json:"weight,omitempty"`     // 0 lifts it
-	LeafWeight *uint16 `json:"leafWeight,omitempty"` // v1 only
+	Major  int64   `json:"major"`
+	Minor  int64   `json:"minor"`
+	Weight *uint16 `json:"weight,omitempty"` // 0 lifts it
 }
 
 // DeviceRate limits what can be read from and written to one device in a

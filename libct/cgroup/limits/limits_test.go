@@ -80,8 +80,8 @@ func full(n int) *Limits {
 		CPUSet: &CPUSet{CPUs: string(rune('0' + n)), Mems: string(rune('0' + n))},
 		Tasks:  &i,
 		BlockIO: &BlockIO{
-			Weight: &w, LeafWeight: &w,
-			Weights: []DeviceWeight{{Major: 8, Weight: &w, LeafWeight: &w}},
+			Weight:  &w,
+			Weights: []DeviceWeight{{Major: 8, Weight: &w}},
 			Rates:   []DeviceRate{{Major: 8, ReadBPS: &u, WriteBPS: &u, ReadIOPS: &u, WriteIOPS: &u}},
 		},
 		HugeTLB: []HugeTLB{{PageSize: "2MB", LimitBytes: u}},

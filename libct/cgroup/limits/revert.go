@@ -81,9 +81,6 @@ func revertedBlockIO(before, update *BlockIO) *BlockIO {
 	if b.Weight != nil {
 		r.Weight = back(b.Weight, update.Weight, 0)
 	}
-	if b.LeafWeight != nil {
-		r.LeafWeight = back(b.LeafWeight, update.LeafWeight, 0)
-	}
 	for _, u := range update.Rates {
 		was := DeviceRate{}
 		for _, rate := range b.Rates {

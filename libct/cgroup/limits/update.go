@@ -81,7 +81,6 @@ func updatedBlockIO(l, update *BlockIO) *BlockIO {
 	}
 	b := value(l)
 	replace(&b.Weight, update.Weight)
-	replace(&b.LeafWeight, update.LeafWeight)
 	b.Weights = updatedList(b.Weights, update.Weights, updateWeight)
 	b.Rates = updatedList(b.Rates, update.Rates, updateRate)
 	return &b
@@ -92,7 +91,6 @@ func updateWeight(w, update *DeviceWeight) (same bool) {
 		return false
 	}
 	replace(&w.Weight, update.Weight)
-	replace(&w.LeafWeight, update.LeafWeight)
 	return true
 }
 

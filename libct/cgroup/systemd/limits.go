@@ -140,7 +140,7 @@ func (p *properties) memory(m *limits.Memory) error {
 		p.set("MemoryMax", amount(*m.LimitBytes))
 	}
 	if m.ReservationBytes != nil {
-		p.set("MemoryLow", amount(*m.ReservationBytes))
+		p.set("MemoryLow", uint64(limits.MemoryLow(*m.ReservationBytes)))
 	}
 	swapBytes, ok, err := limits.SwapMax(m.LimitBytes, m.TotalBytes)
 	if err == nil && ok {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,4 +100,14 @@ func pathError(op, path string, err error) error {
 		return nil
 	}
 	return &os.PathError{Op: op, Path: path, Err: err}
+}
+
+// ReadInt reads a control file of dir that holds a number.
+func ReadInt(dir, name string) (int64, error) {
+	text, err := Read(dir, name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return n, pathError("parse", filepath.Join(dir, name), err)
 }

@@ -25,6 +25,7 @@ import (
 type Group struct {
 	path        string
 	hierarchies []tree.Hierarchy
+	made        []string // by Make
 }
 
 // New describes the cgroup path in all the hierarchies.
@@ -35,16 +36,16 @@ func New(hierarchies []tree.Hierarchy, path string) *Group {
 // Make makes the directories, or takes existing ones if no process is in them.
 // undo removes what is new; fresh tells whether all of the directories are.
 func (g *Group) Make() (undo func(), fresh bool, err error) {
-	var made []string
+	g.made = nil
 	fresh = true
-	undo = func() { tree.Undo(made) }
+	undo = func() { tree.Undo(g.made) }
 	for _, h := range g.hierarchies {
 		var enter func(dir string) error
 		if slices.Contains(h.Options, "cpuset") {
 			enter = inheritCPUSet
 		}
 		levels, err := tree.Make(h.Mountpoint, g.path, enter)
-		made = append(made, levels...)
+		g.made = append(g.made, levels...)
 		if err == nil && len(levels) == 0 {
 			fresh, err = false, g.reuse(h)
 		}
@@ -236,6 +237,9 @@ func (g *Group) Paths() map[string]string {
 	}
 	return paths
 }
+
+// Hierarchies are those the group is in.
+func (g *Group) Hierarchies() []tree.Hierarchy { return g.hierarchies }
 
 // Exists tells whether the directory is there in any hierarchy.
 func (g *Group) Exists() bool { return slices.ContainsFunc(g.dirs(), tree.Exists) }

@@ -1,8 +1,8 @@
 // Package v2 drives the unified hierarchy: one directory per container.
 //
 // It runs on the host. Placement, freezing, killing and removal are core files
-// of every cgroup directory, see package tree; a controller will be one file
-// here. Device rules are no controller in v2: package devices attaches them.
+// of every cgroup directory, see package tree; a controller is one file here.
+// Device rules are no controller in v2: package devices attaches them.
 package v2
 
 import (
@@ -31,11 +31,8 @@ func New(root, path string) *Group {
 }
 
 // Make makes the directory, or takes an existing one if no process is in it.
-// undo removes what is new; fresh tells whether the directory is.
-//
-// A controller reaches the directory when every parent names it in
-// cgroup.subtree_control: that will be the enter function of [tree.Make], and
-// without limits it is nil.
+// undo removes what is new; fresh tells whether the directory is. Controllers
+// are handed down to it as far as possible; see [Group.Limit] for those needed.
 func (g *Group) Make() (undo func(), fresh bool, err error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(g.root, &fs); err != nil {
@@ -53,6 +50,7 @@ func (g *Group) Make() (undo func(), fresh bool, err error) {
 		undo()
 		return nil, false, err
 	}
+	g.enableAll()
 	return undo, len(made) > 0, nil
 }
 

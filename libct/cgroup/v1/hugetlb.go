@@ -1,0 +1,29 @@
+package v1
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/tree"
+)
+
+// hugeTLB limits reservations, as the runtime specification wants it, and use:
+// a reservation that was made before an update would not be counted.
+func (w limiter) hugeTLB(update, _ *limits.Limits) error {
+	for _, h := range update.HugeTLB {
+		value := strconv.FormatUint(h.LimitBytes, 10)
+		for _, file := range [...]string{".limit_in_bytes", ".rsvd.limit_in_bytes"} {
+			err := w.set(tree.Setting{File: "hugetlb." + h.PageSize + file, Value: value})
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w: no huge pages of this size; /sys/kernel/mm/hugepages has those there are", err)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
