@@ -45,7 +45,7 @@ func implemented() features.Features {
 		Linux: &features.Linux{
 			Namespaces:   plan.KnownNamespaces(),
 			Capabilities: caps.Known(),
-			Cgroup:       &features.Cgroup{V1: yes, V2: yes, Systemd: yes, SystemdUser: yes, Rdma: no},
+			Cgroup:       &features.Cgroup{V1: yes, V2: yes, Systemd: yes, SystemdUser: yes, Rdma: yes},
 			Seccomp:      &features.Seccomp{Enabled: no},
 			Apparmor:     &features.Apparmor{Enabled: yes},
 			Selinux:      &features.Selinux{Enabled: yes},

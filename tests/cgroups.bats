@@ -735,22 +735,6 @@ two_processes() { (($(hako ps -f json "$ID" | jq length) == 2)); }
 
 # --- limits
 
-@test "limits: are refused by name, not ignored" {
-	local row
-	for row in 'memory|{limit: 1000000}' 'memory|{reservation: 1000000}' 'memory|{swap: 2000000}' 'memory|{swappiness: 10}' \
-		'memory|{disableOOMKiller: true}' 'cpu|{shares: 512}' 'cpu|{quota: 10000, period: 20000}' 'cpu|{cpus: "0"}' 'cpu|{idle: 1}' \
-		'pids|{limit: 10}' 'blockIO|{weight: 100}' 'blockIO|{throttleReadBpsDevice: [{major: 8, minor: 0, rate: 1}]}' \
-		'hugepageLimits|[{pageSize: "2MB", limit: 1}]' 'network|{classID: 1}' 'network|{priorities: [{name: "lo", priority: 1}]}' \
-		'rdma|{mlx: {hcaHandles: 1}}' 'unified|{"memory.high": "1"}'; do
-		refused "linux.resources.${row%%|*}: not supported yet" ".linux.resources = {${row%%|*}: ${row#*|}}"
-	done
-}
-
-@test "limits: all are told of at once" {
-	refused 'linux.resources.memory: .*; linux.resources.cpu: .*; linux.resources.pids: ' \
-		'.linux.resources = {pids: {limit: 1}, cpu: {shares: 2}, memory: {limit: 1}}'
-}
-
 @test "limits: values that limit nothing are accepted" {
 	update_config '.linux.resources = {memory: {limit: -1, swap: -1}, cpu: {shares: 0, quota: -1}, pids: {limit: -1},
 		blockIO: {weight: 0}, hugepageLimits: [], network: {}, unified: {}}'

@@ -45,9 +45,6 @@ teardown() { finish; }
 		exits 126 pod_run --rm $flag "$IMAGE" true
 		contains "hako create .*config.json: $name: not supported yet" "$stderr"
 	done <<-'TABLE'
-		linux.resources.memory --memory 64m
-		linux.resources.cpu --cpus 1
-		linux.resources.pids --pids-limit 100
 		linux.seccomp --security-opt seccomp=/usr/share/containers/seccomp.json
 	TABLE
 }
@@ -58,6 +55,20 @@ teardown() { finish; }
 		# shellcheck disable=SC2086 # words
 		says ok pod_run --rm $flags "$IMAGE" echo ok
 	done
+}
+
+@test "podman, containerd: limits are in force" {
+	local look='cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.shares'
+	if [[ $HAKO_VIEW == v2 ]]; then
+		exits 126 pod_run --rm --memory 64m "$IMAGE" true
+		contains 'linux.resources.memory: .*: the kernel has no memory controller in cgroup v2' "$stderr"
+		return
+	fi
+	says $'67108864\n100\n50000\n512' pod_run --rm --memory 64m --pids-limit 100 --cpus 0.5 --cpu-shares 512 "$IMAGE" sh -c "$look"
+	start_containerd
+	ctr_args
+	says 67108864 ctr_run --rm --memory-limit 67108864 --mount type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro "$IMAGE" \
+		"$MARK" cat /sys/fs/cgroup/memory/memory.limit_in_bytes
 }
 
 # Everything is printed in the container and compared with runc's container.
@@ -379,8 +390,6 @@ poststop stopped' "$(<"$T/hooks/log.log")"
 	exits 5 ctr_run --rm "$IMAGE" "$MARK" sh -c 'exit 5'
 	exits 1 ctr_run --rm "$IMAGE" "$MARK" nothing
 	contains 'OCI runtime create failed: hako create .*executable file not found in \$PATH' "$stderr"
-	exits 1 ctr_run --rm --memory-limit 67108864 "$IMAGE" "$MARK" true
-	contains 'linux.resources.memory: not supported yet' "$stderr"
 	exits 1 ctr_run --rm --seccomp "$IMAGE" "$MARK" true
 	contains 'linux.seccomp: not supported yet' "$stderr"
 	mkdir "$T/volume"

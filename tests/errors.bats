@@ -217,17 +217,6 @@ malformed() {
 	refused 'linux.seccomp: not supported yet'
 }
 
-@test "what is not supported yet is refused by name: limits" {
-	update_config '.linux.resources.memory = {limit: 67108864}'
-	refused 'linux.resources.memory: not supported yet'
-	update_config '.linux.resources = {cpu: {quota: 50000, period: 100000}}'
-	refused 'linux.resources.cpu: not supported yet'
-	update_config '.linux.resources = {pids: {limit: 10}}'
-	refused 'linux.resources.pids: not supported yet'
-	update_config '.linux.resources = {unified: {"memory.high": "1"}}'
-	refused 'linux.resources.unified: not supported yet'
-}
-
 @test "what is not supported yet is refused: update, events, checkpoint, restore" {
 	start_container
 	fails 'not supported yet' update --memory 64M "$ID"

@@ -150,9 +150,10 @@ capsh_names() {
 	equal "true true" "$(feature '"\(.linux.cgroup.systemd) \(.linux.cgroup.systemdUser)"')"
 }
 
-@test "features: rdma is false, a config with it is refused" {
-	equal false "$(feature .linux.cgroup.rdma)"
-	refused 'linux.resources.rdma: not supported yet' '.linux.resources = {rdma: {mlx: {hcaHandles: 1}}}'
+@test "features: rdma is true, a config with it is not refused as unknown" {
+	equal true "$(feature .linux.cgroup.rdma)"
+	refused 'linux.resources.rdma: .*(the rdma controller|the kernel has no rdma controller|rdma.max)' \
+		'.linux.resources = {rdma: {mlx: {hcaHandles: 1}}}'
 }
 
 @test "features: seccomp is false, a config with it is refused" {
