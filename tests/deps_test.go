@@ -81,6 +81,7 @@ var layers = map[string]int{
 
 	// The image tool: formats and storage, then what joins them.
 	"bundle/layer":    mechanism,
+	"bundle/overlay":  mechanism,
 	"bundle/snapshot": mechanism,
 	"bundle/store":    mechanism,
 	"bundle/image":    side,
@@ -138,6 +139,7 @@ var thirdParty = map[string][]string{
 	"bundle":          {cliModule, digestModule, imageSpec, runtimeSpec},
 	"bundle/image":    {digestModule, imageSpec},
 	"bundle/layer":    {compression, digestModule, imageSpec},
+	"bundle/overlay":  {digestModule},
 	"bundle/registry": {compression, digestModule, imageSpec, "oras.land/oras-go/v2", "golang.org/x/sync"},
 	"bundle/runconf":  {imageSpec, runtimeSpec},
 	"bundle/snapshot": {digestModule},
