@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -103,6 +104,10 @@ type bundleDir struct {
 	path string
 	meta meta
 	lock *os.File
+
+	overlay *layering // nil: the root filesystem is a plain folder
+	views   *snapshot.Views
+	release []func()
 }
 
 func openBundle(path string) (*bundleDir, error) {
@@ -115,14 +120,51 @@ func openBundle(path string) (*bundleDir, error) {
 		lock.Close()
 		return nil, fmt.Errorf("bundle %s: another command works on it: %w", path, os.NewSyscallError("flock", err))
 	}
-	if b.meta, err = readMeta(path); err != nil {
+	if err := b.read(); err != nil {
 		lock.Close()
 		return nil, err
 	}
 	return b, nil
 }
 
-func (b *bundleDir) close() { b.lock.Close() }
+func (b *bundleDir) read() error {
+	l, err := readLayering(b.path)
+	if errors.Is(err, os.ErrNotExist) {
+		b.meta, err = readMeta(b.path)
+		return err
+	}
+	b.overlay, b.meta = &l, l.Image
+	return err
+}
+
+func (b *bundleDir) close() {
+	for _, release := range slices.Backward(b.release) {
+		release()
+	}
+	b.lock.Close()
+}
+
+// openViews makes the trees of an overlay bundle visible to us.
+func (b *bundleDir) openViews(ctx context.Context) error {
+	if b.overlay == nil || b.views != nil {
+		return nil
+	}
+	views, release, err := b.overlay.views(ctx, b.path)
+	if err != nil {
+		return fmt.Errorf("bundle %s: %w", b.path, err)
+	}
+	b.views = &views
+	b.release = append(b.release, release)
+	return nil
+}
+
+// tree is where the files of the root filesystem are.
+func (b *bundleDir) tree() string {
+	if b.views != nil {
+		return b.views.Now
+	}
+	return b.rootfs()
+}
 
 func (b *bundleDir) rootfs() string { return filepath.Join(b.path, rootfsName) }
 
@@ -136,14 +178,20 @@ func (b *bundleDir) origin() (store.Reference, error) {
 }
 
 // compare finds the changes since the unpack.
-func (b *bundleDir) compare(paranoid bool, masked func(string) bool, sums *snapshot.Sums) ([]snapshot.Delta, error) {
-	base := filepath.Join(b.path, snapshotBase(b.meta.From.Walk))
-	return snapshot.Compare(b.rootfs(), base, snapshot.CompareOptions{
+func (b *bundleDir) compare(ctx context.Context, paranoid bool, masked func(string) bool, sums *snapshot.Sums) ([]snapshot.Delta, error) {
+	options := snapshot.CompareOptions{
 		Options:  snapshot.Options{Rootless: b.meta.Maps.Rootless},
 		Paranoid: paranoid,
 		Masked:   masked,
 		Sums:     sums,
-	})
+	}
+	if b.overlay == nil {
+		return snapshot.Compare(b.rootfs(), filepath.Join(b.path, snapshotBase(b.meta.From.Walk)), options)
+	}
+	if err := b.openViews(ctx); err != nil {
+		return nil, err
+	}
+	return snapshot.CompareUpper(*b.views, options)
 }
 
 // commitBundle makes an image of the bundle's changes and moves the tag to it.
@@ -183,12 +231,17 @@ func commitBundle(ctx context.Context, cmd *cli.Command, options commitOptions) 
 	return b.commit(ctx, cmd, options, asked, &editing{e, writer, options.ref.Tag})
 }
 
-func (b *bundleDir) commit(ctx context.Context, cmd *cli.Command, options commitOptions, asked layer.Compression, e *editing) (v1.Descriptor, error) {
+func (b *bundleDir) commit(ctx context.Context, cmd *cli.Command, options commitOptions, asked layer.Compression, e *editing) (target v1.Descriptor, err error) {
 	var sums *snapshot.Sums
 	if options.refresh {
 		sums = snapshot.NewSums()
+		remount, err := b.unmount()
+		if err != nil {
+			return v1.Descriptor{}, err
+		}
+		defer func() { err = errors.Join(err, remount()) }()
 	}
-	deltas, err := b.compare(cmd.Bool("paranoid"), masks(cmd, &e.Config.Config), sums)
+	deltas, err := b.compare(ctx, cmd.Bool("paranoid"), masks(cmd, &e.Config.Config), sums)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
@@ -224,7 +277,7 @@ func (b *bundleDir) commit(ctx context.Context, cmd *cli.Command, options commit
 	}
 	if options.refresh {
 		walk[0].Annotations = map[string]string{v1.AnnotationRefName: e.tag}
-		err = b.refresh(walk, *options.ref, sums)
+		err = b.refresh(ctx, walk, *options.ref, sums)
 	}
 	return walk[0], err
 }
@@ -298,7 +351,7 @@ func (b *bundleDir) masks(ctx context.Context, cmd *cli.Command) (func(string) b
 
 // pack writes the layer that turns what was unpacked into what is there.
 func (b *bundleDir) pack(w io.Writer, options layer.PackOptions, deltas []snapshot.Delta) error {
-	tree, err := layer.OpenTree(b.rootfs(), layer.Options{})
+	tree, err := layer.OpenTree(b.tree(), layer.Options{})
 	if err != nil {
 		return err
 	}
@@ -313,18 +366,17 @@ func (b *bundleDir) pack(w io.Writer, options layer.PackOptions, deltas []snapsh
 
 // refresh makes the bundle one of the new image: what comes next is compared
 // with what is there now. Until umoci.json is replaced the old is in force.
-func (b *bundleDir) refresh(walk store.Walk, ref store.Reference, sums *snapshot.Sums) error {
+func (b *bundleDir) refresh(ctx context.Context, walk store.Walk, ref store.Reference, sums *snapshot.Sums) error {
+	if b.overlay != nil {
+		return b.rebase(ctx, walk, ref)
+	}
 	old, base := snapshotBase(b.meta.From.Walk), snapshotBase(walk)
 	err := snapshot.Take(b.rootfs(), filepath.Join(b.path, base), sums, snapshot.Options{Rootless: b.meta.Maps.Rootless})
 	if err != nil {
 		return err
 	}
 	b.meta = newMeta(walk, b.meta.Maps, ref.Path)
-	temp := filepath.Join(b.path, "."+metaName+".new")
-	if err := writeJSON(temp, b.meta); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, filepath.Join(b.path, metaName)); err != nil {
+	if err := replaceJSON(b.path, metaName, b.meta); err != nil {
 		return err
 	}
 	if old == base {

@@ -80,7 +80,7 @@ func diffBundle(ctx context.Context, cmd *cli.Command, path string) ([]snapshot.
 	if err != nil {
 		return nil, err
 	}
-	return b.compare(cmd.Bool("paranoid"), masked, nil)
+	return b.compare(ctx, cmd.Bool("paranoid"), masked, nil)
 }
 
 // printDeltas prints a line for each path: what happened, and what is there

@@ -64,7 +64,9 @@ func rootCommand(stdout, stderr io.Writer) *cli.Command {
 			insertCommand(),
 			listCommand(),
 			logCommand(),
+			mountCommand(),
 			newCommand(),
+			pruneCommand(),
 			pullCommand(),
 			pushCommand(),
 			rawCommand(),
@@ -73,6 +75,7 @@ func rootCommand(stdout, stderr io.Writer) *cli.Command {
 			rollbackCommand(),
 			statCommand(),
 			tagCommand(),
+			umountCommand(),
 			unpackCommand(),
 		},
 		// Errors are printed by run, which knows the exit status as well.

@@ -95,21 +95,27 @@ func decodeMeta(path string) (meta, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return meta{}, err
 	}
+	return m, m.check(0)
+}
+
+// check refuses what this version does not understand. whiteout is the mode
+// that is expected.
+func (m *meta) check(whiteout int) error {
 	if m.Version != metaVersion {
-		return meta{}, fmt.Errorf("umoci_version %q, want %q", m.Version, metaVersion)
+		return fmt.Errorf("umoci_version %q, want %q", m.Version, metaVersion)
 	}
-	if m.Whiteout != 0 {
-		return meta{}, fmt.Errorf("whiteout_mode %d is for root filesystems that are overlayfs layers: not supported", m.Whiteout)
+	if m.Whiteout != whiteout {
+		return fmt.Errorf("whiteout_mode %d is for root filesystems that are overlayfs layers: not supported", m.Whiteout)
 	}
 	if len(m.From.Walk) == 0 {
-		return meta{}, errors.New("from_descriptor_path is empty")
+		return errors.New("from_descriptor_path is empty")
 	}
 	for _, d := range m.From.Walk {
 		if err := d.Digest.Validate(); err != nil {
-			return meta{}, fmt.Errorf("digest %q: %w", string(d.Digest), err)
+			return fmt.Errorf("digest %q: %w", string(d.Digest), err)
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // snapshotBase is the name, without suffix, of the files that say what the
@@ -124,6 +130,16 @@ func writeSpec(path string, spec *specs.Spec) error {
 		return err
 	}
 	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+// replaceJSON writes a file of a bundle such that it is either the old or the
+// new one.
+func replaceJSON(dir, name string, v any) error {
+	temp := filepath.Join(dir, "."+name+".new")
+	if err := writeJSON(temp, v); err != nil {
+		return err
+	}
+	return os.Rename(temp, filepath.Join(dir, name))
 }
 
 func writeJSON(path string, v any) error {

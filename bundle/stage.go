@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/hako-runtime/hako/bundle/snapshot"
 )
 
 // stageName is the folder inside the bundle in which it is prepared. On the
@@ -109,15 +107,14 @@ func (s *stage) refuse(name string) error {
 // config.json is complete. Nobody but the owner may enter it, as its
 // set-user-ID files belong to another world. What this tool wrote for a bundle
 // that is gone is replaced.
-func (s *stage) commit() error {
+func (s *stage) commit(names ...string) error {
 	if err := os.Chmod(s.bundle, 0o700); err != nil {
 		return err
 	}
 	var moved []string
-	names := []string{rootfsName, s.base + snapshot.ManifestSuffix, s.base + snapshot.RecordSuffix, metaName, configName}
 	for _, name := range names {
 		flags := uint(0)
-		if name == rootfsName || name == configName {
+		if name == rootfsName || name == overlayDir || name == configName {
 			flags = unix.RENAME_NOREPLACE
 		}
 		from, to := filepath.Join(s.path, name), filepath.Join(s.bundle, name)

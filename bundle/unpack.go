@@ -31,7 +31,7 @@ func unpackCommand() *cli.Command {
 		Name:      "unpack",
 		Usage:     "unpacks an image into a bundle: rootfs and config.json",
 		ArgsUsage: "BUNDLE",
-		Flags:     unpackFlags(),
+		Flags:     append(unpackFlags(), overlayFlags()...),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			args, err := positionals(cmd, "bundle")
 			if err != nil {
@@ -41,7 +41,17 @@ func unpackCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return options.advise(unpack(ctx, ref, args[0], options))
+			if !cmd.Bool("overlay") {
+				return options.advise(unpack(ctx, ref, args[0], options))
+			}
+			if err := overlayOptions(cmd); err != nil {
+				return err
+			}
+			at, err := storePath(cmd)
+			if err != nil {
+				return err
+			}
+			return unpackOverlay(ctx, ref, args[0], at, options)
 		},
 	}
 }
@@ -168,7 +178,7 @@ func unpack(ctx context.Context, ref store.Reference, bundlePath string, options
 	if err := writeJSON(filepath.Join(stage.path, metaName), meta); err != nil {
 		return err
 	}
-	return stage.commit()
+	return stage.commit(rootfsName, base+snapshot.ManifestSuffix, base+snapshot.RecordSuffix, metaName, configName)
 }
 
 func (o unpackOptions) snapshotOptions() snapshot.Options {

@@ -172,8 +172,11 @@ func listXattrs(fd int) ([]string, error) {
 		return nil, sysError("listxattr", err)
 	}
 	var names []string
-	for name := range bytes.SplitSeq(bytes.TrimSuffix(buf[:n], []byte{0}), []byte{0}) {
-		names = append(names, string(name))
+	// Overlayfs counts also those that it does not show: n may be 0 now.
+	for name := range bytes.SplitSeq(buf[:n], []byte{0}) {
+		if len(name) > 0 {
+			names = append(names, string(name))
+		}
 	}
 	return names, nil
 }

@@ -69,9 +69,9 @@ func refused(err error) error {
 
 func (s Stack) configure(fs int) error {
 	// What the layers hold is data: nothing in it may redirect the kernel.
-	options := [][2]string{{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}}
-	if inUserNamespace() {
-		options = [][2]string{{"userxattr", ""}} // which turns the others off
+	options := [][2]string{{"source", "overlay"}, {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}}
+	if InUserNamespace() {
+		options = [][2]string{{"source", "overlay"}, {"userxattr", ""}} // which turns the others off
 	}
 	for _, o := range options {
 		var err error
@@ -141,20 +141,25 @@ func withLog(fs int, err error) error {
 	return fmt.Errorf("%w (%s)", err, strings.TrimSpace(string(buf[2:n]))) // behind "e ", "w " or "i "
 }
 
-// inUserNamespace compares with the inode of the first user namespace, which
+// InUserNamespace compares with the inode of the first user namespace, which
 // is fixed: PROC_USER_INIT_INO. There, only user.* attributes can be written.
-func inUserNamespace() bool {
+func InUserNamespace() bool {
 	name, err := os.Readlink("/proc/self/ns/user")
 	return err == nil && name != "user:[4026531837]"
 }
 
-// Mount attaches the overlay at the folder at.
+// Mount makes the overlay and attaches it at the folder at.
 func (s Stack) Mount(at string) error {
 	mount, err := s.Open()
 	if err != nil {
 		return err
 	}
 	defer mount.Close()
+	return Attach(mount, at)
+}
+
+// Attach puts what [Stack.Open] has made at the folder at.
+func Attach(mount *os.File, at string) error {
 	if err := unix.MoveMount(int(mount.Fd()), "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return refused(&os.PathError{Op: "move_mount", Path: at, Err: err})
 	}

@@ -18,7 +18,8 @@ import (
 // The folders of a store.
 const (
 	layersDir = "layers" // by chain id
-	emptyDir  = "empty"  // below the first layer
+	emptyDir  = "empty"  // below the first layer: a root as an image without an entry for it has
+	voidDir   = "void"   // below that: a read-only overlay wants two folders at least
 	usersDir  = "users"  // which bundles need which layers
 	treeDir   = "fs"     // of a layer: its files
 	tempName  = ".new-"
@@ -43,10 +44,17 @@ func OpenStore(path string) (*Store, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	for _, dir := range []string{layersDir, emptyDir, usersDir} {
+	for _, dir := range []string{layersDir, emptyDir, voidDir, usersDir} {
 		if err := os.Mkdir(filepath.Join(path, dir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("store: %w", err)
 		}
+	}
+	empty := filepath.Join(path, emptyDir)
+	if err := os.Chmod(empty, 0o755); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if err := os.Chtimes(empty, time.Unix(0, 0), time.Unix(0, 0)); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	return &Store{path}, nil
 }
@@ -75,12 +83,11 @@ func (s *Store) layerDir(id digest.Digest) string {
 
 // Lower lists the folders below a bundle's own, uppermost first.
 func (s *Store) Lower(chain []digest.Digest) []string {
-	lower := make([]string, 0, len(chain)+1)
+	lower := make([]string, 0, len(chain)+2)
 	for i := len(chain) - 1; i >= 0; i-- {
 		lower = append(lower, filepath.Join(s.layerDir(chain[i]), treeDir))
 	}
-	// A read-only overlay wants two folders at least.
-	return append(lower, filepath.Join(s.path, emptyDir))
+	return append(lower, filepath.Join(s.path, emptyDir), filepath.Join(s.path, voidDir))
 }
 
 // Has says whether the layer is there.
@@ -186,6 +193,10 @@ func syncFS(path string) error {
 // lower. An overlay's root has the attributes of its uppermost folder, so that
 // name gets those of the one below.
 func NewUpper(dir, name string, lower []string) (Stack, error) {
+	dir, err := filepath.Abs(dir) // mountinfo shows it
+	if err != nil {
+		return Stack{}, err
+	}
 	s := Stack{Lower: lower, Upper: filepath.Join(dir, name), Work: filepath.Join(dir, "work")}
 	for _, path := range []string{s.Upper, s.Work} {
 		if err := os.Mkdir(path, 0o755); err != nil {

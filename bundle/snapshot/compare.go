@@ -186,11 +186,23 @@ func imageXattrs(xattrs map[string]string) map[string]string {
 // finish adds what is gone, and the other names of changed files: a layer
 // that holds one name of a file must hold all, or they part.
 func (c *comparer) finish() ([]Delta, error) {
+	c.addLinked()
+	if err := c.addGone(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(c.deltas, func(a, b Delta) int { return strings.Compare(a.Path, b.Path) })
+	return c.deltas, nil
+}
+
+func (c *comparer) addLinked() {
 	for _, d := range c.linked {
 		if c.inodes[d.Now.stat.inode] {
 			c.deltas = append(c.deltas, d)
 		}
 	}
+}
+
+func (c *comparer) addGone() error {
 	gone := map[string]bool{}
 	for i, seen := range c.seen {
 		listed := &c.manifest.Entries[i]
@@ -212,10 +224,9 @@ func (c *comparer) finish() ([]Delta, error) {
 		}
 		was, err := listed.entry(&Entry{})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.deltas = append(c.deltas, Delta{listed.Path, Deleted, was, nil})
 	}
-	slices.SortFunc(c.deltas, func(a, b Delta) int { return strings.Compare(a.Path, b.Path) })
-	return c.deltas, nil
+	return nil
 }

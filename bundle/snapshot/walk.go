@@ -184,7 +184,10 @@ func (c *cursor) readXattrs(e *Entry) error {
 	if n, err = unix.Llistxattr(path, list); err != nil {
 		return pathError(e.Path, os.NewSyscallError("llistxattr", err))
 	}
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(string(list[:n]), "\x00") {
+		if name == "" { // behind the last; or overlayfs had counted some that it does not show
+			continue
+		}
 		value := make([]byte, 64<<10) // XATTR_SIZE_MAX; xattr(7)
 		n, err := unix.Lgetxattr(path, name, value)
 		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
