@@ -88,6 +88,7 @@ type entry struct {
 // commands is the command table, in the order of the help text.
 func (a *app) commands() []entry {
 	return []entry{
+		{"check", a.checkCommand},
 		{"checkpoint", a.checkpointCommand},
 		{"completion", a.completionCommand},
 		{"create", a.createCommand},

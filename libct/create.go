@@ -171,26 +171,31 @@ func joinsPidNamespace(spec *specs.Spec) (joins bool) {
 	return joins
 }
 
-func (c *creation) makePlan() (err error) {
-	if c.facts, err = host.Probe(); err != nil {
-		return err
-	}
-	p, warnings, err := plan.New(c.spec, c.facts, plan.Options{
-		ID: c.id, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
-		PreserveFDs: c.o.PreserveFDs, ListenFDs: listenFDs(), NotifySocket: c.r.notifySocket(c.id), Systemd: c.r.Systemd,
-		OwnNamespaces: c.ownNamespaces(),
-	})
+func (c *creation) makePlan() error {
+	warnings, err := c.compose()
 	if err != nil {
 		return err
 	}
 	for _, w := range warnings {
 		c.r.Warn(w)
 	}
-	c.plan = p
-	if err := lsm.CheckLoaded(p.Process.Labels.AppArmor); err != nil {
+	if err := lsm.CheckLoaded(c.plan.Process.Labels.AppArmor); err != nil {
 		return fmt.Errorf("process.apparmorProfile: %w", err)
 	}
 	return c.checkConsole()
+}
+
+// compose makes the plan of c.spec on this host.
+func (c *creation) compose() (warnings []string, err error) {
+	if c.facts, err = host.Probe(); err != nil {
+		return nil, err
+	}
+	c.plan, warnings, err = plan.New(c.spec, c.facts, plan.Options{
+		ID: c.id, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
+		PreserveFDs: c.o.PreserveFDs, ListenFDs: listenFDs(), NotifySocket: c.r.notifySocket(c.id), Systemd: c.r.Systemd,
+		OwnNamespaces: c.ownNamespaces(),
+	})
+	return warnings, err
 }
 
 // ownNamespaces are the types of the joined ones that the runtime is in itself:
