@@ -3,6 +3,7 @@ package layer
 import (
 	"archive/tar"
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,10 +37,16 @@ func FuzzLayers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, script string) {
 		p := newPlace(t, Options{MaxEntries: 200, MaxBytes: 1 << 20})
+		v := NewVirtual(Options{})
 		for layer := range strings.SplitSeq(script, "\n-\n") {
 			data, ok := archiveOf(layer)
 			if !ok || p.tree.Apply(bytes.NewReader(data)) != nil {
 				break
+			}
+			if err := v.Apply(bytes.NewReader(data)); err != nil {
+				t.Errorf("in memory: %v", err)
+			} else if got, want := virtualList(v), namesOnly(p.list()); !slices.Equal(got, want) && !strings.ContainsAny(script, "|:=>") {
+				t.Errorf("in memory %q, on disk %q", got, want)
 			}
 			for _, object := range p.list() {
 				if strings.HasPrefix(object, whiteoutPrefix) || strings.Contains(object, "/"+whiteoutPrefix) {

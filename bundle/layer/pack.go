@@ -177,7 +177,11 @@ func (p *Packer) add(dirfd int, base, name string) (isDirectory bool, err error)
 		p.warn(fmt.Sprintf("%s: a layer cannot hold sockets: left out", quoteName(name)))
 		return false, nil
 	}
-	if err := p.write(dirfd, base, fd, &st, name); err != nil {
+	restore, err := p.makeReadable(fd, &st)
+	if err == nil {
+		err = errors.Join(p.write(base, fd, &st, name), restore())
+	}
+	if err != nil {
 		return false, fmt.Errorf("%s: %w", quoteName(name), err)
 	}
 	return st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
@@ -189,7 +193,20 @@ func (p *Packer) warn(message string) {
 	}
 }
 
-func (p *Packer) write(dirfd int, base string, fd int, st *unix.Stat_t, name string) error {
+// makeReadable lends the owner the right to read content and attributes, as
+// root needs none (CAP_DAC_OVERRIDE); restore takes it back.
+func (p *Packer) makeReadable(fd int, st *unix.Stat_t) (restore func() error, err error) {
+	what, mode := st.Mode&unix.S_IFMT, st.Mode&0o7777
+	if !p.options.Rootless || mode&0o400 != 0 || (what != unix.S_IFREG && what != unix.S_IFDIR) {
+		return func() error { return nil }, nil
+	}
+	if err := unix.Chmod(procPath(fd), mode|0o400); err != nil {
+		return nil, sysError("chmod", err)
+	}
+	return func() error { return sysError("chmod", unix.Chmod(procPath(fd), mode)) }, nil
+}
+
+func (p *Packer) write(base string, fd int, st *unix.Stat_t, name string) error {
 	header, err := p.header(fd, st, name)
 	if err != nil {
 		return err
@@ -205,7 +222,7 @@ func (p *Packer) write(dirfd int, base string, fd int, st *unix.Stat_t, name str
 	if header.Typeflag != tar.TypeReg || header.Size == 0 {
 		return p.out.WriteHeader(header)
 	}
-	file, err := p.openFile(dirfd, base, fd, st)
+	file, err := openHandle(base, fd)
 	if err != nil {
 		return err
 	}
@@ -328,18 +345,10 @@ func getXattr(fd int, name string) ([]byte, error) {
 	return buf[:n], nil
 }
 
-// openFile opens the regular file that st describes for reading; another
-// object that took its name meanwhile is refused.
-func (p *Packer) openFile(dirfd int, base string, handle int, st *unix.Stat_t) (int, error) {
+// openHandle opens the object behind an O_PATH descriptor for reading: the one
+// that was looked at, whatever has its name now.
+func openHandle(base string, handle int) (int, error) {
 	fd, err := unix.Open(procPath(handle), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.EACCES) && p.options.Rootless {
-		// CAP_DAC_OVERRIDE, which the owner lacks.
-		if err := unix.Chmod(procPath(handle), st.Mode&0o7777|0o400); err != nil {
-			return -1, sysError("chmod", err)
-		}
-		fd, err = unix.Open(procPath(handle), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		err = errors.Join(err, unix.Chmod(procPath(handle), st.Mode&0o7777))
-	}
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: base, Err: err}
 	}
@@ -365,15 +374,15 @@ func (p *Packer) openDir(dirfd int, base string) (fd int, release func(), err er
 		unix.Close(handle)
 		return -1, nil, sysError("chmod", err)
 	}
-	release = func() {
+	undo := func() {
 		_ = unix.Chmod(procPath(handle), st.Mode&0o7777) // it was so before
 		unix.Close(handle)
 	}
 	if fd, err = openForReading(dirfd, base); err != nil {
-		release()
+		undo()
 		return -1, nil, err
 	}
-	return fd, func() { unix.Close(fd); release() }, nil
+	return fd, func() { unix.Close(fd); undo() }, nil
 }
 
 func (p *Packer) copyContent(fd int, size int64) error {

@@ -170,6 +170,19 @@ func typeOf(mode uint32) string {
 
 // readXattrs adds the extended attributes to e.
 func (c *cursor) readXattrs(e *Entry) error {
+	err := c.tryXattrs(e)
+	if !errors.Is(err, unix.EACCES) || !c.options.Rootless || e.Type == "link" {
+		return err
+	}
+	// User attributes take the right to read, which root always has.
+	if err := unix.Fchmodat(c.dirfd, c.name, e.Mode|0o400, 0); err != nil {
+		return pathError(e.Path, os.NewSyscallError("fchmodat", err))
+	}
+	e.Xattrs = nil
+	return errors.Join(c.tryXattrs(e), unix.Fchmodat(c.dirfd, c.name, e.Mode, 0))
+}
+
+func (c *cursor) tryXattrs(e *Entry) error {
 	// The last component of a path through the directory's descriptor is not
 	// followed by the l-calls; there is no listxattrat(2) before Linux 6.13.
 	path := "/proc/self/fd/" + strconv.Itoa(c.dirfd) + "/" + c.name
