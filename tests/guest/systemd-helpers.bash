@@ -1,0 +1,73 @@
+# For tests of hako --systemd-cgroup; after ../helpers.
+# shellcheck shell=bash
+# shellcheck disable=SC2153,SC2154,SC2034 # variables of the helpers and tests
+
+v2() { [[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]]; }
+MODE=v2
+v2 || MODE=hybrid
+
+SYSTEMCTL=(systemctl)
+
+# hako: as engines call it, with the flag where a container is made.
+hako() {
+	case $1 in
+	create | run) "$HAKO" --root "$ROOT" --systemd-cgroup "$@" 3>&- ;;
+	*) "$HAKO" --root "$ROOT" "$@" 3>&- ;;
+	esac
+}
+
+# processes: as in ../helpers, without looking through all descriptors, which
+# takes seconds in the guest.
+processes() {
+	{
+		grep -lsaF "$MARK" /proc/[0-9]*/environ
+		grep -lsaF -e "$MARK" -e "$T" /proc/[0-9]*/cmdline
+	} | cut -d/ -f3 | sort -un | grep -vxF -e "$$" -e "$BASHPID"
+}
+
+# near_hako: the programs on a tmpfs, which is much nearer than the host.
+near_hako() {
+	make_rootfs
+	cp "$HAKO" "$FILE_DIR/hako"
+	export HAKO=$FILE_DIR/hako
+}
+
+# property NAME: of $UNIT.
+property() { "${SYSTEMCTL[@]}" show -P "$1" "$UNIT"; }
+is_active() { [[ $(property ActiveState) == active ]]; }
+has_failed() { [[ $(property ActiveState) == failed ]]; }
+
+# no_unit: systemd knows nothing of $UNIT any more. (To ask for the unit itself
+# would make a slice known.)
+no_unit() {
+	local left
+	left=$("${SYSTEMCTL[@]}" list-units --all --full --plain --no-legend "${UNIT//\\/\\\\}")
+	[[ -z $left ]] || {
+		echo "left: $left"
+		return 1
+	}
+}
+
+# no_units: nor of any unit of the test.
+no_units() {
+	local left
+	left=$("${SYSTEMCTL[@]}" list-units --all --full --plain --no-legend "*$MARK*")
+	[[ -z $left ]] || {
+		echo "left units: $left"
+		return 1
+	}
+	left=$(find /sys/fs/cgroup -type d -name "*$MARK*")
+	[[ -z $left ]] || {
+		echo "left cgroups: $left"
+		return 1
+	}
+}
+
+# cgroup_of PID: where systemd has it.
+cgroup_of() {
+	if v2; then
+		sed -n 's/^0:://p' "/proc/$1/cgroup"
+	else
+		sed -n 's/^[0-9]*:name=systemd://p' "/proc/$1/cgroup"
+	fi
+}
