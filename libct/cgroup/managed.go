@@ -219,24 +219,28 @@ func (m *managed) talk(about func(*systemd.Manager) error) error {
 	return about(manager)
 }
 
-// Update has systemd change the unit, then writes the control files. On v1
-// systemd denies all devices for a moment whenever it changes anything, so the
-// processes stand still until our rules hold again.
+// Update writes the control files, so that what the kernel refuses is not said
+// to systemd; has systemd change the unit; and writes the files again, because
+// systemd does, less exactly. On v1 systemd denies all devices for a moment
+// whenever it changes anything, so the processes stand still until our rules
+// hold again.
 func (m *managed) Update(l *limits.Limits, rules []devices.Rule) error {
+	if err := m.group.Update(l, rules); err != nil {
+		return err
+	}
 	properties, err := m.updated(l, rules)
 	if err != nil || len(properties) == 0 {
-		return errors.Join(err, m.group.Update(l, rules))
+		return err
 	}
-	inForce := rules
-	if m.mode != host.CgroupV2 && len(m.spec.Devices)+len(rules) > 0 {
+	if len(rules) == 0 && m.mode != host.CgroupV2 {
+		rules = m.spec.Devices
+	}
+	if len(rules) > 0 && m.mode != host.CgroupV2 {
 		thaw, err := m.hold()
 		if err != nil {
 			return err
 		}
 		defer thaw()
-		if len(rules) == 0 {
-			inForce = m.spec.Devices
-		}
 	}
 	err = m.talk(func(manager *systemd.Manager) error {
 		if err := checkIdle(manager, l); err != nil {
@@ -244,7 +248,7 @@ func (m *managed) Update(l *limits.Limits, rules []devices.Rule) error {
 		}
 		return manager.Set(m.unit(), properties)
 	})
-	return errors.Join(err, m.group.Update(l, inForce))
+	return errors.Join(err, m.apply(l, m.spec.Limits, rules, false))
 }
 
 // hold freezes the processes, unless they are; thaw undoes that. Best effort:
@@ -260,9 +264,10 @@ func (m *managed) hold() (thaw func(), err error) {
 	return func() { _ = m.Thaw() }, nil
 }
 
+// updated are the properties that change; the limits are those of after.
 func (m *managed) updated(l *limits.Limits, rules []devices.Rule) (list []systemd.Property, err error) {
 	if l != nil {
-		if list, err = systemd.Update(limits.Updated(m.spec.Limits, l), l, m.mode == host.CgroupV2); err != nil {
+		if list, err = systemd.Update(m.spec.Limits, l, m.mode == host.CgroupV2); err != nil {
 			return nil, err
 		}
 	}

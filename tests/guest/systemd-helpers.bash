@@ -1,4 +1,4 @@
-# For tests of hako --systemd-cgroup; after ../helpers.
+# For tests of hako --systemd-cgroup; after ../../helpers.
 # shellcheck shell=bash
 # shellcheck disable=SC2153,SC2154,SC2034 # variables of the helpers and tests
 
@@ -16,7 +16,7 @@ hako() {
 	esac
 }
 
-# processes: as in ../helpers, without looking through all descriptors, which
+# processes: as in helpers.bash, without looking through all descriptors, which
 # takes seconds in the guest.
 processes() {
 	{
@@ -36,6 +36,20 @@ near_hako() {
 property() { "${SYSTEMCTL[@]}" show -P "$1" "$UNIT"; }
 is_active() { [[ $(property ActiveState) == active ]]; }
 has_failed() { [[ $(property ActiveState) == failed ]]; }
+
+# files NAME…: what control files of the container say, in one line. On v1 a
+# NAME has the hierarchy before it.
+files() {
+	local name text=()
+	for name; do
+		if v2; then
+			text+=("$(<"/sys/fs/cgroup$DIR/$name")")
+		else
+			text+=("$(<"/sys/fs/cgroup/${name%%/*}$DIR/${name#*/}")")
+		fi
+	done
+	echo "${text[*]}"
+}
 
 # no_unit: systemd knows nothing of $UNIT any more. (To ask for the unit itself
 # would make a slice known.)

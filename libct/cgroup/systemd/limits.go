@@ -73,6 +73,9 @@ func Limits(l *limits.Limits, v2 bool) ([]Property, error) {
 	}
 	p.blockIO(l.BlockIO)
 	for _, k := range l.Unified {
+		if !v2 {
+			break // of the cgroup2 of a hybrid host, where systemd has no controllers
+		}
 		if err := p.unified(k); err != nil {
 			return nil, err
 		}
