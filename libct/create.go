@@ -81,6 +81,7 @@ func (c *creation) create() (*Container, error) {
 		{"open the view of cgroups", c.openCgroupView},
 		{"save the state", c.saveProcess},
 		{"serve the init stage", c.serve},
+		{"apply what init needed room for", c.settle},
 		{"save the state as created", c.saveReady},
 		{"write the pid file", c.writePid},
 	})
@@ -460,6 +461,8 @@ func (c *creation) saveProcess() (err error) {
 	}
 	return c.dir.Save(&c.rec)
 }
+
+func (c *creation) settle() error { return c.group.Settle() }
 
 func (c *creation) saveReady() error {
 	c.rec.Ready = true

@@ -239,7 +239,7 @@ func (l *launch) died(err error) error {
 		return f
 	}
 	var grace time.Duration
-	if errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ESRCH) {
 		grace = time.Second // the wire is closed a moment before the end
 	}
 	if status := l.child.End(grace); status.Signaled() && grace > 0 {

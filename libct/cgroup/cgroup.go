@@ -43,6 +43,10 @@ type Group interface {
 	// init stage may be inside, so that its start and this overlap.
 	Limit() error
 
+	// Settle applies what Limit has left out because the init stage could not
+	// have worked with it, see [limits.Staged]. It comes when that is ready.
+	Settle() error
+
 	// Update changes the limits that l says something about, and replaces the
 	// device rules if there are any in rules; nil leaves either alone. The
 	// Limits of the [Spec] have to be those in force, because some control

@@ -60,7 +60,14 @@ func (g *group) Create() (err error) {
 
 // Limit applies the limits and the device rules.
 func (g *group) Limit() error {
-	return g.apply(g.spec.Limits, g.spec.Limits, g.spec.Devices, g.fresh)
+	now, _ := limits.Staged(g.spec.Limits)
+	return g.apply(now, now, g.spec.Devices, g.fresh)
+}
+
+// Settle applies what Limit has left for it.
+func (g *group) Settle() error {
+	_, later := limits.Staged(g.spec.Limits)
+	return g.apply(later, g.spec.Limits, nil, false)
 }
 
 // Update changes limits and replaces device rules.

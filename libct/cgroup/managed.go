@@ -105,7 +105,8 @@ func (m *managed) properties(manager *systemd.Manager) ([]systemd.Property, erro
 	if err := checkIdle(manager, m.spec.Limits); err != nil {
 		return nil, err
 	}
-	of, err := systemd.Limits(m.spec.Limits, v2)
+	now, _ := limits.Staged(m.spec.Limits)
+	of, err := systemd.Limits(now, v2)
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +186,15 @@ func (m *managed) Limit() error {
 		return nil
 	}
 	return m.group.Limit()
+}
+
+// Settle tells systemd too.
+func (m *managed) Settle() error {
+	_, later := limits.Staged(m.spec.Limits)
+	if later == nil {
+		return nil
+	}
+	return m.Update(later, nil)
 }
 
 // Add starts the scope and limits it, or moves one more process into it.

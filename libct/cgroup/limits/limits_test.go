@@ -170,3 +170,28 @@ func TestUpdatedLiftsSwapWithMemory(t *testing.T) {
 		t.Errorf("got %+v", got.Memory)
 	}
 }
+
+func TestStaged(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		l          *Limits
+		now, later *Limits
+	}{
+		{"nothing", nil, nil, nil},
+		{"enough tasks", &Limits{Tasks: ptr[int64](32)}, &Limits{Tasks: ptr[int64](32)}, nil},
+		{"any tasks", &Limits{Tasks: ptr[int64](-1)}, &Limits{Tasks: ptr[int64](-1)}, nil},
+		{"few tasks", &Limits{Tasks: ptr[int64](0), Memory: &Memory{}}, &Limits{Tasks: ptr[int64](32), Memory: &Memory{}}, &Limits{Tasks: ptr[int64](0)}},
+		{
+			"few tasks by file", &Limits{Tasks: ptr[int64](5), Unified: []UnifiedKey{{"a.b", "1"}, {"pids.max", "3"}, {"x.y", "2"}}},
+			&Limits{Tasks: ptr[int64](32), Unified: []UnifiedKey{{"a.b", "1"}, {"x.y", "2"}}},
+			&Limits{Tasks: ptr[int64](5), Unified: []UnifiedKey{{"pids.max", "3"}}},
+		},
+		{"any tasks by file", &Limits{Unified: []UnifiedKey{{"pids.max", "max"}}}, &Limits{Unified: []UnifiedKey{{"pids.max", "max"}}}, nil},
+	} {
+		before := Updated(tt.l, nil)
+		now, later := Staged(tt.l)
+		if !reflect.DeepEqual(now, tt.now) || !reflect.DeepEqual(later, tt.later) || !reflect.DeepEqual(before, tt.l) {
+			t.Errorf("%s: %+v, %+v", tt.name, now, later)
+		}
+	}
+}
