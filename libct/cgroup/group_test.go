@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hako-runtime/hako/libct/cgroup/devices"
+	"github.com/hako-runtime/hako/libct/cgroup/limits"
 	"github.com/hako-runtime/hako/libct/host"
 )
 
@@ -484,9 +485,27 @@ func TestReusedCgroupGetsTheNewRules(t *testing.T) {
 	})
 }
 
+// sampleLimits are limits of which every host that is tested on has the
+// controllers, and an update.
+func sampleLimits(t *testing.T, mode host.CgroupMode) (few, more *limits.Limits) {
+	few, more = &limits.Limits{}, &limits.Limits{}
+	g := openGroup(t, mode, "/x")
+	if dir, _ := find(g, "hugetlb"); dir != "" {
+		few.HugeTLB, more.HugeTLB = hugePages(0).HugeTLB, hugePages(2*mib).HugeTLB
+	}
+	if dir, _ := find(g, "pids"); dir != "" {
+		few.Tasks, more.Tasks = ptr[int64](3), ptr[int64](50)
+	}
+	if dir, _ := find(g, "memory"); dir != "" {
+		few.Memory, more.Memory = memory(64*mib, 64*mib).Memory, memory(80*mib, 90*mib).Memory
+	}
+	return few, more
+}
+
 func TestTwoHundredAtOnce(t *testing.T) {
 	everyLayout(t, func(t *testing.T, mode host.CgroupMode) {
 		path := testPath(t)
+		few, more := sampleLimits(t, mode)
 		var all sync.WaitGroup
 		for i := range 200 {
 			// Ten shared parents; every fifth start fails and takes its
@@ -495,7 +514,10 @@ func TestTwoHundredAtOnce(t *testing.T) {
 			if i%5 == 0 {
 				rules = append(rules, devices.Rule{Type: 'x'})
 			}
-			g := openGroup(t, mode, fmt.Sprintf("%s/p%d/q/c%d", path, i%10, i), rules...)
+			g, err := Open(Spec{Path: fmt.Sprintf("%s/p%d/q/c%d", path, i%10, i), Devices: rules, Limits: few}, mode)
+			if err != nil {
+				t.Fatal(err)
+			}
 			all.Go(func() {
 				err := createLimited(g)
 				if (err != nil) != (i%5 == 0) {
@@ -503,6 +525,11 @@ func TestTwoHundredAtOnce(t *testing.T) {
 				}
 				if err == nil && !g.Exists() {
 					t.Errorf("create %d made nothing", i)
+				}
+				if err == nil {
+					if err := g.Update(more, nil); err != nil {
+						t.Errorf("update %d: %v", i, err)
+					}
 				}
 				if err := g.Remove(); err != nil {
 					t.Errorf("remove %d: %v", i, err)
