@@ -1,6 +1,10 @@
 package main
 
-import "github.com/urfave/cli/v3"
+import (
+	"context"
+
+	"github.com/urfave/cli/v3"
+)
 
 // checkpointCommand describes checkpoint.
 func (a *app) checkpointCommand() *cli.Command {
@@ -53,5 +57,17 @@ func criuFlags() []cli.Flag {
 		&cli.StringFlag{Name: "manage-cgroups-mode", Usage: "how criu treats cgroups, `MODE` ignore, soft, full or strict"},
 		&cli.StringSliceFlag{Name: "empty-ns", Usage: "make a `NAMESPACE` (network) without its contents"},
 		&cli.BoolFlag{Name: "auto-dedup", Usage: "drop pages of parent images that are not needed any more"},
+	}
+}
+
+// later is the action of a command whose flags are known but whose work is the
+// subject of another issue.
+func (a *app) later(issue string) cli.ActionFunc {
+	return func(_ context.Context, c *cli.Command) error {
+		if _, err := a.container(c, 0); err != nil {
+			return err
+		}
+		a.log.id = ""
+		return notSupported("", issue)
 	}
 }

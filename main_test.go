@@ -81,9 +81,9 @@ func TestBadCommandLinesGiveOneLine(t *testing.T) {
 		{[]string{"--log-format", "xml", "exec", "a", "sh"}, `hako exec: --log-format "xml": must be text or json`, 255},
 		{[]string{"--rootless", "true", "create", "a"}, "hako create: --rootless: not supported yet (issue: rootless)", 1},
 		{[]string{"--rootless", "maybe", "create", "a"}, `hako create: --rootless "maybe": must be true, false or auto`, 1},
-		{[]string{"update", "a", "--memory", "-1"}, "hako update: not supported yet (issue: resources)", 1},
-		{[]string{"update", "--memory", "50M", "-r", "-", "a"}, "hako update: not supported yet (issue: resources)", 1},
-		{[]string{"events", "--stats", "a"}, "hako events: not supported yet (issue: resources)", 1},
+		{[]string{"update", "a", "--memory", "-1"}, "hako update a: container does not exist", 1},
+		{[]string{"update", "--memory", "50M", "-r", "-", "a"}, "hako update a: container does not exist", 1},
+		{[]string{"events", "--stats", "a"}, "hako events a: container does not exist", 1},
 		{[]string{"checkpoint", "--image-path", "x", "a"}, "hako checkpoint: not supported yet (issue: checkpoint)", 1},
 		{[]string{"restore", "-d", "a"}, "hako restore: not supported yet (issue: checkpoint)", 1},
 	}

@@ -136,3 +136,48 @@ monitor() {
 	ok events --stats "$ID"
 	equal '"L3:0=7f0" null' "$(jq -r '.data.intel_rdt | "\(.l3_cache_schema | tojson) \(.cmt_stats)"' <<<"$output")"
 }
+
+@test "intelRdt: update changes the lines of the container's own class" {
+	start_container '.linux.intelRdt = {l3CacheSchema: "L3:0=f", memBwSchema: "MB:0=50"}'
+	ok update --mem-bw-schema MB:0=70 "$ID"
+	# The kernel keeps the other lines.
+	equal "MB:0=70" "$(<"$RESCTRL/$ID/schemata")"
+	ok update --l3-cache-schema L3:0=3 --mem-bw-schema MB:0=80 "$ID"
+	equal "$(printf 'L3:0=3\nMB:0=80')" "$(<"$RESCTRL/$ID/schemata")"
+	equal '["L3:0=3","MB:0=80"]' "$(jq -c .plan.rdt.schemata "$ROOT/$ID/state.json")"
+}
+
+@test "intelRdt: update makes a class for a container that has none, with all its processes" {
+	sh_script 'sleep 100000 & wait'
+	start_container
+	eventually two_processes
+	ok update --l3-cache-schema L3:0=3 "$ID"
+	# The kernel takes a task with each write; of a file the last one is left.
+	equal "$(hako ps -f json "$ID" | jq 'max')" "$(tasks "$ID")"
+	equal "L3:0=3" "$(<"$RESCTRL/$ID/schemata")"
+	has_status "$ID" running
+	equal "$ID" "$(jq -r .plan.rdt.closID "$ROOT/$ID/state.json")"
+	rm -f "$RESCTRL/$ID"/*
+	ok delete --force "$ID"
+	not exists "$RESCTRL/$ID"
+}
+
+two_processes() { [[ $(hako ps -f json "$ID" | jq length) == 2 ]]; }
+
+@test "intelRdt: update refuses a class that others may be in, and wrong lines" {
+	start_container '.linux.intelRdt = {closID: "gold"}'
+	fails '"gold" may be shared with other containers' update --mem-bw-schema MB:0=70 "$ID"
+	equal "$(printf '    L3:0=7f0\n    MB:0= 20')" "$(<"$RESCTRL/gold/schemata")"
+	ok delete --force "$ID"
+	start_container 'del(.linux.intelRdt)'
+	fails 'memBwSchema: does not start with "MB:"' update --mem-bw-schema L3:0=1 "$ID"
+	not exists "$RESCTRL/$ID"
+}
+
+@test "intelRdt: update without resctrl is a clear error, and changes nothing else" {
+	HAKO=$REAL_HAKO
+	! grep -qw resctrl /proc/filesystems || skip "the machine has resctrl"
+	start_container
+	fails 'linux.intelRdt: resctrl is not mounted at /sys/fs/resctrl' update --mem-bw-schema MB:0=70 --pids-limit 5 "$ID"
+	not grep -q '"tasks":5' "$ROOT/$ID/state.json"
+}

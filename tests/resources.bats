@@ -7,8 +7,10 @@
 # shellcheck disable=SC2016 # $names are jq's or of the container's shell
 # shellcheck disable=SC2030,SC2031,SC2034,SC2153,SC2154 # variables of the helpers
 
-load helpers
-load process-helpers
+HERE=$(dirname "$(realpath "$BATS_TEST_FILENAME")") # also by a link from tests/guest
+load "$HERE/helpers"
+load "$HERE/process-helpers"
+load "$HERE/resource-helpers"
 
 setup_file() { make_rootfs; }
 teardown_file() { remove_rootfs; }
@@ -29,41 +31,8 @@ teardown() {
 	clean_up
 }
 
-is_v2() { [[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]]; }
-
-# hierarchy CONTROLLER: the mount point of its hierarchy; "io" is "blkio" in v1.
-hierarchy() {
-	local c=$1 dir
-	for dir in /sys/fs/cgroup /sys/fs/cgroup/unified; do
-		if grep -qw "$c" "$dir/cgroup.controllers" 2>/dev/null; then
-			echo "$dir"
-			return
-		fi
-	done
-	[[ $c != io ]] || c=blkio
-	if ! is_v2 && [[ -f /sys/fs/cgroup/$c/cgroup.procs ]]; then
-		echo "/sys/fs/cgroup/$c"
-	fi
-}
-
-# in_v1 CONTROLLER
-in_v1() { [[ -e $(hierarchy "$1")/cgroup.sane_behavior ]]; }
-
-# cg CONTROLLER [FILE]: the container's folder, or what a file in it says.
-cg() {
-	local dir
-	dir=$(hierarchy "$1")/$MARK
-	if [[ $# == 1 ]]; then
-		echo "$dir"
-	else
-		cat "$dir/$2"
-	fi
-}
-
 # limit OBJECT: of jq; linux.resources, beside its devices.
 limit() { update_config ".linux.resources = {devices: .linux.resources.devices} + $1"; }
-
-present() { [[ -n $(hierarchy "$1") ]]; }
 
 # limited CONTROLLER OBJECT: create with it, or where the controller is missing,
 # prove that the error says so; `present CONTROLLER || return 0` comes next.
@@ -76,20 +45,6 @@ limited() {
 	local name=$1
 	[[ $name != io ]] || name='(io|blkio)'
 	refused ": linux\\.resources\\.[a-zA-Z]+: .*(no hierarchy of the|the kernel has no) $name controller"
-}
-
-# has VALUE V1-FILE V2-FILE, of the controller $C: the kernel has the value,
-# V1/V2 where it is not the same.
-has() {
-	local v1=$1 v2=$1
-	if [[ $1 == */* ]]; then
-		v1=${1%%/*} v2=${1#*/}
-	fi
-	if in_v1 "$C"; then
-		equal "$v1" "$(cg "$C" "$2")"
-	else
-		equal "$v2" "$(cg "$C" "$3")"
-	fi
 }
 
 # --- memory

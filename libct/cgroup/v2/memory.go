@@ -1,7 +1,9 @@
 package v2
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +51,9 @@ func (w *limiter) checkUsage(update, after *limits.Memory) error {
 		return nil
 	}
 	used, err := tree.ReadInt(w.g.dir, "memory.current")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // writing the limit will say why
+	}
 	if err != nil {
 		return err
 	}
