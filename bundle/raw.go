@@ -79,8 +79,12 @@ func rawUnpack(ctx context.Context, ref store.Reference, path string, options un
 	if err := tree.Finish(); err != nil {
 		return err
 	}
-	// Replaces an empty directory, and nothing else; rename(2).
-	return os.Rename(rootfs, path)
+	// Replaces an empty directory, and nothing else; rename(2). os.Rename would
+	// refuse.
+	if err := unix.Rename(rootfs, filepath.Clean(path)); err != nil {
+		return &os.LinkError{Op: "rename", Old: rootfs, New: path, Err: err}
+	}
+	return nil
 }
 
 func checkEmpty(path string) error {
