@@ -179,6 +179,23 @@ hostile_program() {
 	not grep -F "$T/host" /proc/self/mountinfo
 }
 
+# --- masks
+
+@test "mask: a volume as /dev whose null is something else, links into the procfs included (CVE-2025-31133)" {
+	local made
+	mkdir -p "$T/dev"
+	echo inside >"$BUNDLE/rootfs/etc/inside"
+	update_config --arg v "$T/dev" '.mounts |= map(select(.destination | startswith("/dev") | not)) |
+		.mounts += [{destination: "/dev", type: "bind", source: $v, options: ["bind"]}] | .linux.maskedPaths += ["/etc/inside"]'
+	sh_script 'cat /etc/inside; stat -c "%F %t %T" /etc/inside; cat /etc/inside; echo x >/etc/inside'
+	for made in 'ln -s /proc/sys/kernel/core_pattern' 'ln -s /proc/self/attr/exec' 'ln -s /etc/passwd' 'cp /etc/hostname' 'cp -a /dev/zero' mkfifo; do
+		rm -f "$T/dev/null"
+		$made "$T/dev/null"
+		ok run "$ID"
+		equal "character special file 1 3" "$output"
+	done
+}
+
 # --- what a caller leaves to what it starts
 
 # By design, see docs/threat-model.md: the specification forbids to change
@@ -502,4 +519,25 @@ killed_often() {
 		wait "${pids[n]}" || { cat "$T/o.$n"; return 1; }
 	done
 	nothing_left
+}
+
+# --- small
+
+@test "memory: a container starts where there is one MiB, and runc's three are not needed" {
+	local dir=/sys/fs/cgroup/memory/$MARK-small
+	[[ -d /sys/fs/cgroup/memory ]] || skip "needs the memory controller of cgroup v1"
+	mkdir "$dir"
+	echo 1 >"$dir/memory.use_hierarchy" || true
+	echo $((1 << 20)) >"$dir/memory.limit_in_bytes"
+	update_config --arg c "/$MARK-small/x" '.linux.cgroupsPath = $c'
+	set_args true
+	ok run "$ID"
+	ok run "$ID"
+	# The limit is one: a program that touches more is killed.
+	set_args sh -c 'x=$(head -c 4000000 /dev/zero | tr "\0" x); echo survived'
+	call run "$ID"
+	not grep survived <<<"$output"
+	for dir in /sys/fs/cgroup/*/"$MARK-small"; do
+		rmdir "$dir"
+	done
 }
