@@ -66,7 +66,7 @@ func (a *app) printCheck(result *libct.CheckResult) error {
 		if f.Section != "" {
 			section = ", " + f.Section
 		}
-		if _, err := fmt.Fprintf(a.stdout, "%s: %s%s (%s%s)\n", f.Level, where, f.Message, f.ID, section); err != nil {
+		if _, err := fmt.Fprintf(a.stdout, "%s: %s%s (%s%s)\n", f.Level, printable(where), printable(f.Message), f.ID, section); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hako-runtime/hako/libct/timeline"
 )
@@ -59,8 +60,25 @@ func (l *logger) fail(err error) {
 		l.record("error", msg)
 	}
 	if l.file != nil || !l.json {
-		fmt.Fprintln(l.stderr, msg)
+		fmt.Fprintln(l.stderr, printable(msg))
 	}
+}
+
+// printable escapes what a terminal could take for an order: an error quotes
+// names and output of an image.
+func printable(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case r == '\n', r == '\t', strconv.IsPrint(r) && r != utf8.RuneError:
+			b.WriteRune(r)
+		case r == utf8.RuneError: // also a byte that is no character
+			b.WriteString(strings.Trim(strconv.Quote(s[i:i+1]), `"`))
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // subject is "hako create web".

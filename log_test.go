@@ -81,6 +81,25 @@ func TestWarningsKeepTheirLevel(t *testing.T) {
 	}
 }
 
+func TestErrorsGiveATerminalNoOrders(t *testing.T) {
+	for in, want := range map[string]string{
+		"exec /bin/sh: no such file":   "exec /bin/sh: no such file",
+		"two\nlines\tand ünïcödé 箱":    "two\nlines\tand ünïcödé 箱",
+		"\x1b]0;title\a\x1b[2Jcleared": `\x1b]0;title\a\x1b[2Jcleared`,
+		"over\rwritten\b":              `over\rwritten\b`,
+		"\u202egnp.exe \u009b31m":      `\u202egnp.exe \u009b31m`,
+		"\xff\xfe":                     `\xff\xfe`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		}
+	}
+	_, stderr, _ := hako("kill", "web", "\x1b[2J")
+	if strings.Contains(stderr, "\x1b") {
+		t.Errorf("%q", stderr)
+	}
+}
+
 func TestQuoteLogfmt(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain-word_1.2/@^+": "plain-word_1.2/@^+",
