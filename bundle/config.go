@@ -129,25 +129,30 @@ func setConfig(cmd *cli.Command, e *image.Edit) error {
 	if e.Manifest.Annotations, err = addPairs(e.Manifest.Annotations, "manifest.annotation", cmd); err != nil {
 		return err
 	}
-	config.Env, err = setEnv(slices.Clone(config.Env), cmd.StringSlice("config.env"))
+	config.Env, err = setVariables(config.Env, cmd.StringSlice("config.env"))
 	return err
 }
 
-// setEnv replaces variables in their place and appends new ones.
-func setEnv(env, values []string) ([]string, error) {
-	for _, value := range values {
-		name, _, ok := strings.Cut(value, "=")
+func setVariables(env, values []string) ([]string, error) {
+	for _, one := range values {
+		name, value, ok := strings.Cut(one, "=")
 		if !ok || name == "" {
-			return nil, fmt.Errorf("--config.env %q: want NAME=VALUE", value)
+			return nil, fmt.Errorf("--config.env %q: want NAME=VALUE", one)
 		}
-		i := slices.IndexFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") || old == name })
-		if i < 0 {
-			env = append(env, value)
-			continue
-		}
-		env[i] = value
+		env = setEnv(env, name, value)
 	}
 	return env, nil
+}
+
+// setEnv replaces a variable in its place, or appends it.
+func setEnv(env []string, name, value string) []string {
+	env = slices.Clone(env)
+	i := slices.IndexFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") || old == name })
+	if i < 0 {
+		return append(env, name+"="+value)
+	}
+	env[i] = name + "=" + value
+	return env
 }
 
 func addToSet(set map[string]struct{}, flag string, cmd *cli.Command) (map[string]struct{}, error) {

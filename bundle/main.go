@@ -57,6 +57,7 @@ func rootCommand(stdout, stderr io.Writer) *cli.Command {
 		},
 		Commands: []*cli.Command{
 			commitCommand(),
+			buildCommand(),
 			configCommand(),
 			diffCommand(),
 			gcCommand(),

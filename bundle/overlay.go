@@ -386,6 +386,11 @@ func (l *layering) openViews(bundle string) (v snapshot.Views, release func(), e
 	if err != nil {
 		return v, nil, err
 	}
+	return viewsOf(stack)
+}
+
+// viewsOf opens the trees without and with the changes of an overlay.
+func viewsOf(stack overlay.Stack) (v snapshot.Views, release func(), err error) {
 	below, err := overlay.Stack{Lower: stack.Lower}.Open()
 	if err != nil {
 		return v, nil, err

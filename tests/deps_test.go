@@ -136,7 +136,10 @@ var thirdParty = map[string][]string{
 	"libct/cgroup/systemd": {"github.com/coreos/go-systemd/v22", "github.com/godbus/dbus/v5"},
 	"libct/netdev":         {"github.com/vishvananda/netlink", "github.com/vishvananda/netns"},
 
-	"bundle":          {cliModule, digestModule, imageSpec, runtimeSpec},
+	"bundle": {
+		cliModule, digestModule, imageSpec, runtimeSpec, compression,
+		"github.com/moby/buildkit", "github.com/moby/patternmatcher", // Dockerfiles
+	},
 	"bundle/image":    {digestModule, imageSpec},
 	"bundle/layer":    {compression, digestModule, imageSpec},
 	"bundle/overlay":  {digestModule},

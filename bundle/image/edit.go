@@ -147,6 +147,57 @@ func (e *Edit) redescribe(old, now v1.Descriptor) v1.Descriptor {
 	return old
 }
 
+// Clone begins another image from the present state of this one.
+func (e *Edit) Clone() *Edit {
+	c := *e
+	c.Manifest.Layers = slices.Clone(e.Manifest.Layers)
+	c.Manifest.Annotations = maps.Clone(e.Manifest.Annotations)
+	c.Config.RootFS.DiffIDs = slices.Clone(e.Config.RootFS.DiffIDs)
+	c.Config.History = slices.Clone(e.Config.History)
+	config := &c.Config.Config
+	config.Env, config.Cmd, config.Entrypoint = slices.Clone(config.Env), slices.Clone(config.Cmd), slices.Clone(config.Entrypoint)
+	config.Labels, config.ExposedPorts, config.Volumes = maps.Clone(config.Labels), maps.Clone(config.ExposedPorts), maps.Clone(config.Volumes)
+	c.extra = extraFields{maps.Clone(e.extra.image), maps.Clone(e.extra.config)}
+	return &c
+}
+
+// Alone makes Commit write the image for itself, rather than in the place of
+// the one that it began as, in the indexes that led there.
+func (e *Edit) Alone() { e.walk = nil }
+
+// Extra reads a field of the configuration's "config" that image-spec does
+// not know, such as Docker's Shell; false if there is none.
+func (e *Edit) Extra(name string, v any) (bool, error) {
+	raw, ok := e.extra.config[name]
+	if !ok || string(raw) == "null" {
+		return false, nil
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return false, fmt.Errorf("config.%s: %w", name, err)
+	}
+	return true, nil
+}
+
+// SetExtra sets such a field.
+func (e *Edit) SetExtra(name string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("config.%s: %w", name, err)
+	}
+	if e.extra.config == nil {
+		e.extra.config = map[string]json.RawMessage{}
+	}
+	e.extra.config[name] = raw
+	return nil
+}
+
+// Layers pairs the layers with their diff_ids, lowest first.
+func (e *Edit) Layers() ([]Layer, error) {
+	img := Image{Manifest: e.Manifest, Config: e.Config}
+	err := img.pairLayers()
+	return img.Layers, err
+}
+
 // extraFields are fields of a configuration that image-spec does not know:
 // Docker's Healthcheck, Shell and OnBuild. An edit keeps them.
 type extraFields struct {

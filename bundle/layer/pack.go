@@ -22,8 +22,13 @@ type PackOptions struct {
 	UIDs, GIDs []idmap.Map  // host ids to the layer's; empty: as they are
 	Rootless   bool         // owners are those of user.rootlesscontainers, or root
 	NotAfter   time.Time    // later modification times become this one; zero: none
+	Owner      *Owner       // of everything, instead of what it is; may be nil
+	Mode       *uint32      // of everything but symlinks, instead of what it is; may be nil
 	Warn       func(string) // told about what a layer cannot hold; may be nil
 }
+
+// Owner is who objects belong to.
+type Owner struct{ UID, GID int }
 
 // Packer writes a layer: the same objects give the same bytes.
 //
@@ -267,6 +272,9 @@ func (p *Packer) header(fd int, st *unix.Stat_t, name string) (*tar.Header, erro
 		}
 		header.Devmajor, header.Devminor = int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev)))
 	}
+	if p.options.Mode != nil && header.Typeflag != tar.TypeSymlink {
+		header.Mode = int64(*p.options.Mode)
+	}
 	xattrs, err := readXattrs(fd)
 	if err != nil {
 		return nil, err
@@ -288,6 +296,10 @@ func (p *Packer) header(fd int, st *unix.Stat_t, name string) (*tar.Header, erro
 
 // setOwner maps the owner back to what the image calls it.
 func (p *Packer) setOwner(header *tar.Header, st *unix.Stat_t, xattrs map[string][]byte) (err error) {
+	if p.options.Owner != nil {
+		header.Uid, header.Gid = p.options.Owner.UID, p.options.Owner.GID
+		return nil
+	}
 	if p.options.Rootless {
 		header.Uid, header.Gid, err = decodeOwner(xattrs[rootlessXattr])
 		delete(xattrs, rootlessXattr)

@@ -35,6 +35,12 @@ type group struct {
 	members []string
 }
 
+// User resolves a user as it stands in an image's configuration.
+func User(user string, rootfs Files) (specs.User, error) {
+	who, err := lookupUser(user, rootfs)
+	return who.user, err
+}
+
 // lookupUser resolves Config.User, one of user, uid, user:group, uid:gid,
 // uid:group and user:gid (image-spec config.md); "" is uid 0.
 //
