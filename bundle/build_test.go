@@ -20,7 +20,9 @@ func TestPortRange(t *testing.T) {
 	}
 }
 
-func newBuilding() *building { return &building{args: map[string]string{}, built: map[int]*buildStage{}} }
+func newBuilding() *building {
+	return &building{args: map[string]string{}, built: map[int]*buildStage{}}
+}
 
 func TestParseStages(t *testing.T) {
 	const file = "ARG V=1\nARG W=$V.2\nFROM base:$W AS one\nRUN x\nFROM one\nFROM scratch AS three\n"
