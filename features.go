@@ -7,6 +7,7 @@ import (
 	"github.com/hako-runtime/hako/libct/caps"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
+	"github.com/hako-runtime/hako/libct/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 	"github.com/urfave/cli/v3"
@@ -36,7 +37,7 @@ func (a *app) features(_ context.Context, c *cli.Command) error {
 // implemented is the features structure; features.md, features-linux.md.
 // What a later issue brings is false until it is there.
 func implemented() features.Features {
-	yes, no := new(true), new(false)
+	yes := new(true)
 	return features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
@@ -46,7 +47,7 @@ func implemented() features.Features {
 			Namespaces:   plan.KnownNamespaces(),
 			Capabilities: caps.Known(),
 			Cgroup:       &features.Cgroup{V1: yes, V2: yes, Systemd: yes, SystemdUser: yes, Rdma: yes},
-			Seccomp:      &features.Seccomp{Enabled: no},
+			Seccomp:      seccompFeatures(),
 			Apparmor:     &features.Apparmor{Enabled: yes},
 			Selinux:      &features.Selinux{Enabled: yes},
 			IntelRdt:     &features.IntelRdt{Enabled: yes, Schemata: yes, Monitoring: yes},
@@ -63,4 +64,24 @@ func implemented() features.Features {
 		},
 		PotentiallyUnsafeConfigAnnotations: plan.UnsafeAnnotations(),
 	}
+}
+
+// seccompFeatures are all that a profile may say; the supported flags are those
+// of the running kernel.
+func seccompFeatures() *features.Seccomp {
+	f := &features.Seccomp{
+		Enabled:    new(true),
+		Actions:    plan.KnownSeccompActions(),
+		Operators:  plan.KnownSeccompOperators(),
+		KnownFlags: plan.KnownSeccompFlags(),
+	}
+	for _, arch := range seccomp.KnownArches() {
+		f.Archs = append(f.Archs, string(arch))
+	}
+	for _, name := range f.KnownFlags {
+		if seccomp.KernelKnows(plan.SeccompFlag(name)) {
+			f.SupportedFlags = append(f.SupportedFlags, name)
+		}
+	}
+	return f
 }

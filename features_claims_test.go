@@ -125,25 +125,25 @@ func TestFeaturesListWhatPlanRecognises(t *testing.T) {
 		{"memoryPolicy.flags", names(f.Linux.MemoryPolicy.Flags), func(s *specs.Spec, name string) {
 			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{specs.MemoryPolicyFlagType(name)}}
 		}},
-		{"seccomp.actions", names(seccomp(f).Actions), func(s *specs.Spec, name string) {
+		{"seccomp.actions", names(claimedSeccomp(f).Actions), func(s *specs.Spec, name string) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{
 				DefaultAction: specs.ActAllow, ListenerPath: "/listener",
 				Syscalls: []specs.LinuxSyscall{{Names: []string{"getppid"}, Action: specs.LinuxSeccompAction(name)}},
 			}
 		}},
-		{"seccomp.operators", names(seccomp(f).Operators), func(s *specs.Spec, name string) {
+		{"seccomp.operators", names(claimedSeccomp(f).Operators), func(s *specs.Spec, name string) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{
 				Names: []string{"personality"}, Action: specs.ActErrno,
 				Args: []specs.LinuxSeccompArg{{Value: 1, ValueTwo: 1, Op: specs.LinuxSeccompOperator(name)}},
 			}}}
 		}},
-		{"seccomp.archs", names(seccomp(f).Archs), func(s *specs.Spec, name string) {
+		{"seccomp.archs", names(claimedSeccomp(f).Archs), func(s *specs.Spec, name string) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{
 				DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.Arch(name)},
 				Syscalls: []specs.LinuxSyscall{{Names: []string{"getppid"}, Action: specs.ActErrno}},
 			}
 		}},
-		{"seccomp.knownFlags", names(seccomp(f).KnownFlags), func(s *specs.Spec, name string) {
+		{"seccomp.knownFlags", names(claimedSeccomp(f).KnownFlags), func(s *specs.Spec, name string) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlag(name)}}
 			if strings.Contains(name, "WAIT_KILLABLE") {
 				s.Linux.Seccomp.ListenerPath = "/listener"
@@ -165,7 +165,7 @@ func TestFeaturesListWhatPlanRecognises(t *testing.T) {
 	}
 }
 
-func seccomp(f features.Features) features.Seccomp { return *f.Linux.Seccomp }
+func claimedSeccomp(f features.Features) features.Seccomp { return *f.Linux.Seccomp }
 
 func names[T ~string](list []T) (plain []string) {
 	for _, one := range list {

@@ -210,6 +210,7 @@ func (a *app) configure(root *cli.Command) error {
 		a.rt.Timeline = &timeline.Recorder{}
 	}
 	if a.log.debug {
+		a.rt.Debug = func(msg string) { a.log.record("debug", msg) }
 		a.rt.Timeline.Trace = a.log.step
 	}
 	return checkRootless(root.String("rootless"))

@@ -33,6 +33,7 @@ type Runtime struct {
 	Systemd  bool               // --systemd-cgroup
 	Timeline *timeline.Recorder // nil: steps are not recorded
 	Warn     func(msg string)   // never nil
+	Debug    func(msg string)   // nil without --debug
 }
 
 // Status is the state of a container; runtime-spec runtime.md#state, and

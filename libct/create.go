@@ -194,7 +194,7 @@ func (c *creation) compose() (warnings []string, err error) {
 	c.plan, warnings, err = plan.New(c.spec, c.facts, plan.Options{
 		ID: c.id, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
 		PreserveFDs: c.o.PreserveFDs, ListenFDs: listenFDs(), NotifySocket: c.r.notifySocket(c.id), Systemd: c.r.Systemd,
-		OwnNamespaces: c.ownNamespaces(),
+		OwnNamespaces: c.ownNamespaces(), Debug: c.r.Debug,
 	})
 	return warnings, err
 }

@@ -142,6 +142,7 @@ func (x *execution) makePlan() error {
 		return err
 	}
 	x.launch.plan = p
+	x.listening = x.c.agentState
 	x.keyring = x.c.record.Plan.Setup.NewKeyring
 	return nil
 }

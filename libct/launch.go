@@ -17,6 +17,7 @@ import (
 	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/spawn"
 	"github.com/hako-runtime/hako/libct/wire"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,7 +51,8 @@ type launch struct {
 	cgroup     *os.File
 	preserve   int // descriptors from 3 on that are for the process
 	namespaces spawn.Namespaces
-	hooks      func(pid int) error // when init asks for them
+	hooks      func(pid int) error         // when init asks for them
+	listening  func() (specs.State, error) // the state for a seccomp agent; nil: that of a container being created
 
 	child *spawn.Process
 	conn  *wire.Conn
@@ -169,6 +171,8 @@ func (l *launch) serve() error {
 		switch kind {
 		case wire.Hooks:
 			err = l.serveHooks()
+		case wire.Seccomp:
+			err = l.serveListener(payload)
 		case wire.Report:
 			err = l.serveReport(payload)
 		case wire.Ready:

@@ -156,9 +156,23 @@ capsh_names() {
 		'.linux.resources = {rdma: {mlx: {hcaHandles: 1}}}'
 }
 
-@test "features: seccomp is false, a config with it is refused" {
-	equal '{"enabled":false}' "$(feature '.linux.seccomp | tojson')"
-	refused 'linux.seccomp: not supported yet' '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW"}'
+@test "features: every seccomp action, operator, architecture and supported flag starts a container" {
+	equal true "$(feature .linux.seccomp.enabled)"
+	equal "$(feature '.linux.seccomp.knownFlags | tojson')" "$(feature '.linux.seccomp.supportedFlags | tojson')"
+	local profile
+	profile=$(feature '.linux.seccomp | {
+		defaultAction: "SCMP_ACT_ALLOW", architectures: .archs, flags: .supportedFlags,
+		syscalls: ([.actions[] | select(. != "SCMP_ACT_NOTIFY") | {names: ["acct"], action: .}] +
+			[.operators[] | {names: ["swapon"], action: "SCMP_ACT_ERRNO", args: [{index: 0, value: 1, op: .}]}]) }')
+	set_args true
+	update_config --argjson profile "$profile" '.linux.seccomp = $profile'
+	ok run "$ID"
+}
+
+@test "features: what seccomp does not list is refused" {
+	refused 'linux.seccomp.defaultAction: unknown action' '.linux.seccomp = {defaultAction: "SCMP_ACT_NONE"}'
+	refused 'linux.seccomp.flags\[0\]: unknown flag' '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", flags: ["SECCOMP_FILTER_FLAG_NEW_LISTENER"]}'
+	refused 'linux.seccomp.architectures\[0\]: unknown architecture' '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_VAX"]}'
 }
 
 @test "features: what is implemented is true" {

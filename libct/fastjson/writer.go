@@ -3,6 +3,7 @@
 package fastjson
 
 import (
+	"encoding/base64"
 	"strconv"
 	"unicode/utf8"
 )
@@ -102,5 +103,16 @@ func (w *Writer) String(s string) {
 		}
 	}
 	w.RawString(s[start:])
+	w.RawByte('"')
+}
+
+// Base64Bytes writes data as encoding/json does.
+func (w *Writer) Base64Bytes(data []byte) {
+	if data == nil {
+		w.RawString("null")
+		return
+	}
+	w.RawByte('"')
+	w.buf = base64.StdEncoding.AppendEncode(w.buf, data)
 	w.RawByte('"')
 }

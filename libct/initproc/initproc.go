@@ -32,15 +32,16 @@ type stage struct {
 	recorder *timeline.Recorder
 	warnings []string
 
-	proc    *safepath.Proc // a verified procfs
-	root    *safepath.Root // the container's root, also before it is entered
-	mounter *rootfs.Mounter
-	slave   *os.File // of the terminal
-	program string   // what args[0] was found to be
-	env     []string
-	step    string // the running one, for the error
-	ready   bool   // errors go to the result FIFO, not to the wire
-	cwdLate bool   // the working directory is only reachable as the user
+	proc     *safepath.Proc // a verified procfs
+	root     *safepath.Root // the container's root, also before it is entered
+	mounter  *rootfs.Mounter
+	slave    *os.File // of the terminal
+	program  string   // what args[0] was found to be
+	env      []string
+	step     string // the running one, for the error
+	ready    bool   // errors go to the result FIFO, not to the wire
+	filtered bool   // the seccomp filter is installed
+	cwdLate  bool   // the working directory is only reachable as the user
 }
 
 // Run is the init stage. It does not return.

@@ -219,7 +219,7 @@ func (s *stage) dropPrivileges() error {
 	}
 	// A change of ids makes a process dumpable as fs.suid_dumpable says.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	lost, err := caps.Apply(p.Caps)
+	lost, err := caps.Apply(heldCaps(p))
 	if err != nil {
 		return err
 	}
@@ -304,8 +304,10 @@ func (s *stage) waitForStart() error {
 // the preserved descriptors is closed by it.
 func (s *stage) execute() error {
 	p := &s.plan.Process
-	if err := proc.SealDescriptors(); err != nil {
-		return err
+	if !s.filtered {
+		if err := proc.SealDescriptors(); err != nil {
+			return err
+		}
 	}
 	for fd := 3; fd < 3+p.PreserveFDs; fd++ {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
@@ -318,6 +320,9 @@ func (s *stage) execute() error {
 	// Back to the default, which spawn's prctl left alone.
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_TIMERSLACK", err)
+	}
+	if p.Seccomp != nil && !s.filtered {
+		return s.filterAndExecute()
 	}
 	err := syscall.Exec(s.program, p.Args, s.env)
 	return fmt.Errorf("exec %s: %w", s.program, err)

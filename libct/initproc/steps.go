@@ -18,6 +18,7 @@ type row struct {
 const (
 	stepCreateHooks = "run createContainer hooks"
 	stepStartHooks  = "run startContainer hooks"
+	stepFilter      = "install the seccomp filter"
 	stepProgram     = "find the program"
 	stepExecute     = "execute the program"
 )
@@ -52,8 +53,12 @@ func createSteps() []row {
 		{"set the propagation of the root", (*stage).finishPropagation, unless(func(p *plan.Setup) bool { return p.Root.PostponesPropagation() })},
 		{"make the root read-only", (*stage).freezeRoot, unless(func(p *plan.Setup) bool { return p.Root.Readonly })},
 	}, append(processSteps(), []row{
+		// Its listener goes to the host while somebody serves us there.
+		{stepFilter, (*stage).installEarly, noFilterOrLater(true)},
 		{"let go of descriptors", (*stage).letGo, nil},
 		{"wait for start", (*stage).waitForStart, nil},
+		// These hooks run under the filter; else it comes with execve.
+		{stepFilter, (*stage).installEarly, noFilterOrLater(false)},
 		{stepStartHooks, (*stage).startContainerHooks, nil},
 		{stepExecute, (*stage).execute, nil},
 	}...)...)
@@ -72,6 +77,7 @@ func execSteps() []row {
 		// Else the mount namespace has brought us there.
 		{"change the root directory", (*stage).changeRoot, mountNamespaceOnly},
 	}, append(processSteps(), []row{
+		{stepFilter, (*stage).installEarly, noFilterOrLater(true)},
 		{"report", (*stage).reportReady, nil},
 		{stepExecute, (*stage).execute, nil},
 	}...)...)

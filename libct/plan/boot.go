@@ -44,6 +44,13 @@ const (
 	FileCgroup  Role = "cgroup"  // the container's directory in Setup.CgroupView.Hierarchies[Index], a detached mount
 )
 
+// Listener is the payload of wire.Seccomp.
+//
+//easyjson:json
+type Listener struct {
+	FD int `json:"fd"` // in init
+}
+
 // Report is what init tells besides success or failure.
 //
 //easyjson:json

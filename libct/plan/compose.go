@@ -23,6 +23,8 @@ type Options struct {
 	NotifySocket string // host path of the socket hako listens on for the container's sd_notify(3); "" for none
 	Systemd      bool   // --systemd-cgroup
 
+	Debug func(msg string) // nil: nobody wants to know
+
 	// OwnNamespaces are the types in linux.namespaces whose path leads to the
 	// namespace that hako is in itself: to join that isolates nothing.
 	OwnNamespaces []specs.LinuxNamespaceType

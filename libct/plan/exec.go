@@ -19,7 +19,8 @@ type ExecOptions struct {
 // Exec composes the shorter plan of a process in a running container.
 //
 // What process leaves out is the container's: capabilities, labels, umask,
-// oomScoreAdj, scheduler, ioPriority. Personality and memory policy always are.
+// oomScoreAdj, scheduler, ioPriority. Personality, memory policy and the seccomp
+// filter always are.
 // Setup is nil, Namespaces is empty (the host joins those of the container's
 // init, whose pid no plan knows), Cgroup is the container's.
 //
@@ -37,13 +38,15 @@ func Exec(container *Plan, process *specs.Process, facts host.Facts, o ExecOptio
 	c := &composer{
 		process: process, container: container, facts: facts, file: "exec",
 		plan: &Plan{
-			ID:          container.ID,
-			OCIVersion:  container.OCIVersion,
-			Bundle:      container.Bundle,
-			Annotations: container.Annotations,
-			Cgroup:      container.Cgroup,
+			ID:           container.ID,
+			OCIVersion:   container.OCIVersion,
+			Bundle:       container.Bundle,
+			Annotations:  container.Annotations,
+			Cgroup:       container.Cgroup,
+			SeccompAgent: container.SeccompAgent,
 		},
 	}
+	c.plan.Process.Seccomp = container.Process.Seccomp
 	c.plan.Process.Personality = container.Process.Personality
 	c.plan.Process.MemoryPolicy = container.Process.MemoryPolicy
 	c.run(processChecks[:])

@@ -17,6 +17,7 @@ import (
 	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/rootfs"
+	"github.com/hako-runtime/hako/libct/seccomp"
 	"github.com/hako-runtime/hako/libct/spawn"
 )
 
@@ -25,17 +26,18 @@ import (
 //
 //easyjson:json
 type Plan struct {
-	ID          string            `json:"id"`
-	OCIVersion  string            `json:"ociVersion"`
-	Bundle      string            `json:"bundle"` // absolute host path
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Namespaces  spawn.Namespaces  `json:"namespaces"`
-	Cgroup      cgroup.Spec       `json:"cgroup"`
-	RDT         *rdt.Group        `json:"rdt,omitempty"`
-	NetDevices  []netdev.Device   `json:"netDevices,omitempty"`
-	Hooks       hooks.Set         `json:"hooks"`
-	Setup       *Setup            `json:"setup,omitempty"` // nil when executing in a running container
-	Process     Process           `json:"process"`
+	ID           string            `json:"id"`
+	OCIVersion   string            `json:"ociVersion"`
+	Bundle       string            `json:"bundle"` // absolute host path
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	Namespaces   spawn.Namespaces  `json:"namespaces"`
+	Cgroup       cgroup.Spec       `json:"cgroup"`
+	RDT          *rdt.Group        `json:"rdt,omitempty"`
+	NetDevices   []netdev.Device   `json:"netDevices,omitempty"`
+	Hooks        hooks.Set         `json:"hooks"`
+	SeccompAgent *SeccompAgent     `json:"seccompAgent,omitempty"` // nil: no call is decided by a listener
+	Setup        *Setup            `json:"setup,omitempty"`        // nil when executing in a running container
+	Process      Process           `json:"process"`
 }
 
 // Setup is what the init stage does once, before the process can be started.
@@ -81,6 +83,7 @@ type Process struct {
 	AffinityInitial proc.CPUSet        `json:"affinityInitial,omitempty"` // exec only: before the cgroup is joined
 	AffinityFinal   proc.CPUSet        `json:"affinityFinal,omitempty"`   // exec only: when in the cgroup
 	Labels          lsm.Labels         `json:"labels"`
+	Seccomp         *seccomp.Filter    `json:"seccomp,omitempty"`
 	Terminal        bool               `json:"terminal,omitempty"`
 	ConsoleRows     uint16             `json:"consoleRows,omitempty"`
 	ConsoleCols     uint16             `json:"consoleCols,omitempty"`

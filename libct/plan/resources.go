@@ -35,13 +35,6 @@ func (c *composer) cgroupsPath() {
 	c.plan.Cgroup.Path = clean
 }
 
-// seccomp: a profile without action and calls is none, as in runc.
-func (c *composer) seccomp() {
-	if s := c.linux.Seccomp; s != nil && (s.DefaultAction != "" || len(s.Syscalls) > 0) {
-		c.refuse(notYet, "linux.seccomp")
-	}
-}
-
 func (c *composer) intelRdt() {
 	spec := c.linux.IntelRdt
 	if spec == nil {

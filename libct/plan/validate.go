@@ -103,6 +103,13 @@ func (c *composer) refuse(problem, path string, args ...any) {
 	})
 }
 
+// debug tells what is no reason to warn.
+func (c *composer) debug(format string, args ...any) {
+	if c.options.Debug != nil {
+		c.options.Debug(short(fmt.Sprintf(format, args...)))
+	}
+}
+
 // maxViolations bounds the message: enough to repair a config, too few to
 // flood a log.
 const maxViolations = 32
@@ -133,5 +140,4 @@ func short(s string) string {
 const (
 	missing     = "is missing"
 	notAbsolute = " is not an absolute path"
-	notYet      = "not supported yet"
 )

@@ -16,7 +16,7 @@ import (
 func TestViolations(t *testing.T) {
 	for group, rows := range map[string][]violation{
 		"general": generalViolations, "namespaces": namespaceViolations, "filesystem": filesystemViolations,
-		"resources": resourceViolations, "process": processViolations,
+		"resources": resourceViolations, "seccomp": seccompViolations, "process": processViolations,
 	} {
 		for _, tc := range rows {
 			t.Run(group+"/"+tc.name, func(t *testing.T) {

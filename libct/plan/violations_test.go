@@ -57,6 +57,47 @@ var generalViolations = []violation{
 	}, "hooks.startContainer[1].env[1]", "NAME=value", ""},
 }
 
+// profile breaks a profile that is right otherwise.
+func profile(mutate func(s *specs.LinuxSeccomp)) func(*specs.Spec) {
+	return func(s *specs.Spec) {
+		s.Linux.Seccomp = &specs.LinuxSeccomp{
+			DefaultAction: specs.ActErrno,
+			Syscalls: []specs.LinuxSyscall{
+				{Names: []string{"read", "write"}, Action: specs.ActAllow},
+				{Names: []string{"clone"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Index: 0, Op: specs.OpEqualTo, Value: 1}}},
+			},
+		}
+		mutate(s.Linux.Seccomp)
+	}
+}
+
+var seccompViolations = []violation{
+	{"no default action", profile(func(s *specs.LinuxSeccomp) { s.DefaultAction = "" }), "linux.seccomp.defaultAction", "is missing", "config-linux.md#seccomp"},
+	{"unknown default action", profile(func(s *specs.LinuxSeccomp) { s.DefaultAction = "SCMP_ACT_NO" }), "linux.seccomp.defaultAction", `unknown action "SCMP_ACT_NO"`, ""},
+	{"notify by default", profile(func(s *specs.LinuxSeccomp) { s.DefaultAction = specs.ActNotify }), "linux.seccomp.defaultAction", "cannot be used as default action", ""},
+	{"errno of an action without", profile(func(s *specs.LinuxSeccomp) { s.DefaultAction, s.DefaultErrnoRet = specs.ActKill, ptr(uint(1)) }), "linux.seccomp.defaultErrnoRet", "SCMP_ACT_KILL has no errno", ""},
+	{"large errno", profile(func(s *specs.LinuxSeccomp) { s.DefaultErrnoRet = ptr(uint(4096)) }), "linux.seccomp.defaultErrnoRet", "4096 is above 4095", ""},
+	{"large number for a tracer", profile(func(s *specs.LinuxSeccomp) {
+		s.Syscalls[0].Action, s.Syscalls[0].ErrnoRet = specs.ActTrace, ptr(uint(1<<16))
+	}), "linux.seccomp.syscalls[0].errnoRet", "65536 is above 65535", ""},
+	{"unknown architecture", profile(func(s *specs.LinuxSeccomp) { s.Architectures = []specs.Arch{specs.ArchX86, "SCMP_ARCH_PDP11"} }), "linux.seccomp.architectures[1]", `unknown architecture "SCMP_ARCH_PDP11"`, ""},
+	{"unknown flag", profile(func(s *specs.LinuxSeccomp) { s.Flags = []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_NEW_LISTENER"} }), "linux.seccomp.flags[0]", `unknown flag "SECCOMP_FILTER_FLAG_NEW_LISTENER"`, ""},
+	{"metadata without a listener", profile(func(s *specs.LinuxSeccomp) { s.ListenerMetadata = "x" }), "linux.seccomp.listenerMetadata", "needs listenerPath", ""},
+	{"notify without a listener", profile(func(s *specs.LinuxSeccomp) { s.Syscalls[1].Action = specs.ActNotify }), "linux.seccomp.listenerPath", "is missing", ""},
+	{"notify of write", profile(func(s *specs.LinuxSeccomp) { s.ListenerPath, s.Syscalls[0].Action = "/x", specs.ActNotify }), "linux.seccomp.syscalls[0].names[1]", "SCMP_ACT_NOTIFY cannot be used for the write syscall", ""},
+	{"no names", profile(func(s *specs.LinuxSeccomp) { s.Syscalls[1].Names = nil }), "linux.seccomp.syscalls[1].names", "is missing", ""},
+	{"an empty name", profile(func(s *specs.LinuxSeccomp) { s.Syscalls[0].Names[1] = "" }), "linux.seccomp.syscalls[0].names[1]", "is empty", ""},
+	{"unknown action", profile(func(s *specs.LinuxSeccomp) { s.Syscalls[1].Action = "allow" }), "linux.seccomp.syscalls[1].action", `unknown action "allow"`, ""},
+	{"no action", profile(func(s *specs.LinuxSeccomp) { s.Syscalls[1].Action = "" }), "linux.seccomp.syscalls[1].action", "is missing", ""},
+	{"seventh argument", profile(func(s *specs.LinuxSeccomp) { s.Syscalls[1].Args[0].Index = 6 }), "linux.seccomp.syscalls[1].args[0].index", "6 is not a number from 0 to 5", ""},
+	{"unknown operator", profile(func(s *specs.LinuxSeccomp) { s.Syscalls[1].Args[0].Op = "==" }), "linux.seccomp.syscalls[1].args[0].op", `unknown operator "=="`, ""},
+	{"more than the kernel takes", profile(func(s *specs.LinuxSeccomp) {
+		for i := range uint64(3000) {
+			s.Syscalls = append(s.Syscalls, specs.LinuxSyscall{Names: []string{"ioctl"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Index: 1, Op: specs.OpEqualTo, Value: i << 31}}})
+		}
+	}), "linux.seccomp", "limit of 4096 instructions", ""},
+}
+
 var namespaceViolations = []violation{
 	{"unknown", func(s *specs.Spec) { s.Linux.Namespaces[3].Type = "foo" }, "linux.namespaces[3].type", `unknown namespace "foo"`, "config-linux.md#namespaces"},
 	{"duplicate", func(s *specs.Spec) { s.Linux.Namespaces[3].Type = "pid" }, "linux.namespaces[3].type", `duplicate namespace "pid"`, ""},
@@ -182,7 +223,6 @@ var filesystemViolations = []violation{
 }
 
 var resourceViolations = []violation{
-	{"seccomp", func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow} }, "linux.seccomp", "not supported yet", "config-linux.md#seccomp"},
 	{"rule without access", func(s *specs.Spec) { s.Linux.Resources.Devices[0].Access = "" }, "linux.resources.devices[0].access", "is empty", "config-linux.md#allowed-device-list"},
 	{"rule with odd access", func(s *specs.Spec) { s.Linux.Resources.Devices[0].Access = "rx" }, "linux.resources.devices[0].access", `"rx" is not made of`, ""},
 	{"rule with odd type", func(s *specs.Spec) { s.Linux.Resources.Devices[0].Type = "p" }, "linux.resources.devices[0].type", `"p" is none of`, ""},

@@ -203,7 +203,58 @@ func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctTimeline(out *jwriter.Wr
 	}
 	out.RawByte('}')
 }
-func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, out *Boot) {
+func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, out *Listener) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "fd":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.FD = int(in.Int())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Writer, in Listener) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"fd\":"
+		out.RawString(prefix[1:])
+		out.Int(int(in.FD))
+	}
+	out.RawByte('}')
+}
+
+// MarshalEasyJSON supports easyjson.Marshaler interface
+func (v Listener) MarshalEasyJSON(w *jwriter.Writer) {
+	easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan1(w, v)
+}
+
+// UnmarshalEasyJSON supports easyjson.Unmarshaler interface
+func (v *Listener) UnmarshalEasyJSON(l *jlexer.Lexer) {
+	easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan1(l, v)
+}
+func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, out *Boot) {
 	isTopLevel := in.IsStart()
 	if in.IsNull() {
 		if isTopLevel {
@@ -248,7 +299,7 @@ func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, 
 				}
 				for !in.IsDelim(']') {
 					var v7 File
-					easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan2(in, &v7)
+					easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan3(in, &v7)
 					out.Files = append(out.Files, v7)
 					in.WantComma()
 				}
@@ -290,7 +341,7 @@ func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, 
 		in.Consumed()
 	}
 }
-func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Writer, in Boot) {
+func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan2(out *jwriter.Writer, in Boot) {
 	out.RawByte('{')
 	first := true
 	_ = first
@@ -312,7 +363,7 @@ func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Write
 				if v8 > 0 {
 					out.RawByte(',')
 				}
-				easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan2(out, v9)
+				easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan3(out, v9)
 			}
 			out.RawByte(']')
 		}
@@ -342,14 +393,14 @@ func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Write
 
 // MarshalEasyJSON supports easyjson.Marshaler interface
 func (v Boot) MarshalEasyJSON(w *jwriter.Writer) {
-	easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan1(w, v)
+	easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan2(w, v)
 }
 
 // UnmarshalEasyJSON supports easyjson.Unmarshaler interface
 func (v *Boot) UnmarshalEasyJSON(l *jlexer.Lexer) {
-	easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan1(l, v)
+	easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan2(l, v)
 }
-func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, out *File) {
+func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan3(in *jlexer.Lexer, out *File) {
 	isTopLevel := in.IsStart()
 	if in.IsNull() {
 		if isTopLevel {
@@ -385,7 +436,7 @@ func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, 
 		in.Consumed()
 	}
 }
-func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan2(out *jwriter.Writer, in File) {
+func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan3(out *jwriter.Writer, in File) {
 	out.RawByte('{')
 	first := true
 	_ = first

@@ -17,6 +17,7 @@ import (
 	proc "github.com/hako-runtime/hako/libct/proc"
 	rdt "github.com/hako-runtime/hako/libct/rdt"
 	rootfs "github.com/hako-runtime/hako/libct/rootfs"
+	seccomp "github.com/hako-runtime/hako/libct/seccomp"
 	spawn "github.com/hako-runtime/hako/libct/spawn"
 	jlexer "github.com/mailru/easyjson/jlexer"
 )
@@ -123,6 +124,16 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan(in *jlexer.Lexer, ou
 			}
 		case "hooks":
 			easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks(in, &out.Hooks)
+		case "seccompAgent":
+			if in.IsNull() {
+				in.Skip()
+				out.SeccompAgent = nil
+			} else {
+				if out.SeccompAgent == nil {
+					out.SeccompAgent = new(SeccompAgent)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan1(in, out.SeccompAgent)
+			}
 		case "setup":
 			if in.IsNull() {
 				in.Skip()
@@ -131,10 +142,10 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan(in *jlexer.Lexer, ou
 				if out.Setup == nil {
 					out.Setup = new(Setup)
 				}
-				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan1(in, out.Setup)
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan2(in, out.Setup)
 			}
 		case "process":
-			easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan2(in, &out.Process)
+			easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan3(in, &out.Process)
 		default:
 			in.SkipRecursive()
 		}
@@ -217,15 +228,20 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan(out *jwriter.Writer,
 		out.RawString(prefix)
 		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks(out, in.Hooks)
 	}
+	if in.SeccompAgent != nil {
+		const prefix string = ",\"seccompAgent\":"
+		out.RawString(prefix)
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan1(out, *in.SeccompAgent)
+	}
 	if in.Setup != nil {
 		const prefix string = ",\"setup\":"
 		out.RawString(prefix)
-		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan1(out, *in.Setup)
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan2(out, *in.Setup)
 	}
 	{
 		const prefix string = ",\"process\":"
 		out.RawString(prefix)
-		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan2(out, in.Process)
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan3(out, in.Process)
 	}
 	out.RawByte('}')
 }
@@ -239,7 +255,7 @@ func (v Plan) MarshalEasyJSON(w *jwriter.Writer) {
 func (v *Plan) UnmarshalEasyJSON(l *jlexer.Lexer) {
 	easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan(l, v)
 }
-func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, out *Process) {
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan3(in *jlexer.Lexer, out *Process) {
 	isTopLevel := in.IsStart()
 	if in.IsNull() {
 		if isTopLevel {
@@ -509,6 +525,16 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, o
 			}
 		case "labels":
 			easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctLsm(in, &out.Labels)
+		case "seccomp":
+			if in.IsNull() {
+				in.Skip()
+				out.Seccomp = nil
+			} else {
+				if out.Seccomp == nil {
+					out.Seccomp = new(seccomp.Filter)
+				}
+				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSeccomp(in, out.Seccomp)
+			}
 		case "terminal":
 			if in.IsNull() {
 				in.Skip()
@@ -549,7 +575,7 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, o
 		in.Consumed()
 	}
 }
-func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan2(out *jwriter.Writer, in Process) {
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan3(out *jwriter.Writer, in Process) {
 	out.RawByte('{')
 	first := true
 	_ = first
@@ -706,6 +732,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan2(out *jwriter.Writer
 		out.RawString(prefix)
 		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctLsm(out, in.Labels)
 	}
+	if in.Seccomp != nil {
+		const prefix string = ",\"seccomp\":"
+		out.RawString(prefix)
+		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSeccomp(out, *in.Seccomp)
+	}
 	if in.Terminal {
 		const prefix string = ",\"terminal\":"
 		out.RawString(prefix)
@@ -730,6 +761,70 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan2(out *jwriter.Writer
 		const prefix string = ",\"listenFDs\":"
 		out.RawString(prefix)
 		out.Int(int(in.ListenFDs))
+	}
+	out.RawByte('}')
+}
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSeccomp(in *jlexer.Lexer, out *seccomp.Filter) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "program":
+			if in.IsNull() {
+				in.Skip()
+				out.Program = nil
+			} else {
+				out.Program = in.Bytes()
+			}
+		case "flags":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Flags = seccomp.Flag(in.Uint32())
+			}
+		case "listener":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Listener = bool(in.Bool())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSeccomp(out *jwriter.Writer, in seccomp.Filter) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"program\":"
+		out.RawString(prefix[1:])
+		out.Base64Bytes(in.Program)
+	}
+	if in.Flags != 0 {
+		const prefix string = ",\"flags\":"
+		out.RawString(prefix)
+		out.Uint32(uint32(in.Flags))
+	}
+	if in.Listener {
+		const prefix string = ",\"listener\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.Listener))
 	}
 	out.RawByte('}')
 }
@@ -827,13 +922,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctProc3(in *jlexer.Lexer, o
 					out.Nodes = (out.Nodes)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v24 uint64
+					var v27 uint64
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v24 = uint64(in.Uint64())
+						v27 = uint64(in.Uint64())
 					}
-					out.Nodes = append(out.Nodes, v24)
+					out.Nodes = append(out.Nodes, v27)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -862,11 +957,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctProc3(out *jwriter.Writer
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v25, v26 := range in.Nodes {
-				if v25 > 0 {
+			for v28, v29 := range in.Nodes {
+				if v28 > 0 {
 					out.RawByte(',')
 				}
-				out.Uint64(uint64(v26))
+				out.Uint64(uint64(v29))
 			}
 			out.RawByte(']')
 		}
@@ -1180,7 +1275,7 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCaps(out *jwriter.Writer,
 	}
 	out.RawByte('}')
 }
-func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, out *Setup) {
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, out *Setup) {
 	isTopLevel := in.IsStart()
 	if in.IsNull() {
 		if isTopLevel {
@@ -1212,9 +1307,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, o
 					out.Mounts = (out.Mounts)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v27 rootfs.Mount
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs1(in, &v27)
-					out.Mounts = append(out.Mounts, v27)
+					var v30 rootfs.Mount
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs1(in, &v30)
+					out.Mounts = append(out.Mounts, v30)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -1245,9 +1340,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, o
 					out.Devices = (out.Devices)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v28 rootfs.Device
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs3(in, &v28)
-					out.Devices = append(out.Devices, v28)
+					var v31 rootfs.Device
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs3(in, &v31)
+					out.Devices = append(out.Devices, v31)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -1276,9 +1371,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, o
 					out.Sysctls = (out.Sysctls)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v29 Sysctl
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan3(in, &v29)
-					out.Sysctls = append(out.Sysctls, v29)
+					var v32 Sysctl
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan4(in, &v32)
+					out.Sysctls = append(out.Sysctls, v32)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -1317,7 +1412,7 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, o
 		in.Consumed()
 	}
 }
-func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Writer, in Setup) {
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan2(out *jwriter.Writer, in Setup) {
 	out.RawByte('{')
 	first := true
 	_ = first
@@ -1331,11 +1426,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Writer
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v30, v31 := range in.Mounts {
-				if v30 > 0 {
+			for v33, v34 := range in.Mounts {
+				if v33 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs1(out, v31)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs1(out, v34)
 			}
 			out.RawByte(']')
 		}
@@ -1350,11 +1445,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Writer
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v32, v33 := range in.Devices {
-				if v32 > 0 {
+			for v35, v36 := range in.Devices {
+				if v35 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs3(out, v33)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs3(out, v36)
 			}
 			out.RawByte(']')
 		}
@@ -1374,11 +1469,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Writer
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v34, v35 := range in.Sysctls {
-				if v34 > 0 {
+			for v37, v38 := range in.Sysctls {
+				if v37 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan3(out, v35)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan4(out, v38)
 			}
 			out.RawByte(']')
 		}
@@ -1405,7 +1500,7 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Writer
 	}
 	out.RawByte('}')
 }
-func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan3(in *jlexer.Lexer, out *Sysctl) {
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan4(in *jlexer.Lexer, out *Sysctl) {
 	isTopLevel := in.IsStart()
 	if in.IsNull() {
 		if isTopLevel {
@@ -1447,7 +1542,7 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan3(in *jlexer.Lexer, o
 		in.Consumed()
 	}
 }
-func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan3(out *jwriter.Writer, in Sysctl) {
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan4(out *jwriter.Writer, in Sysctl) {
 	out.RawByte('{')
 	first := true
 	_ = first
@@ -1498,13 +1593,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs4(in *jlexer.Lexer,
 					out.UnsafeMasked = (out.UnsafeMasked)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v36 string
+					var v39 string
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v36 = string(in.String())
+						v39 = string(in.String())
 					}
-					out.UnsafeMasked = append(out.UnsafeMasked, v36)
+					out.UnsafeMasked = append(out.UnsafeMasked, v39)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -1525,13 +1620,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs4(in *jlexer.Lexer,
 					out.UnsafeReadonly = (out.UnsafeReadonly)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v37 string
+					var v40 string
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v37 = string(in.String())
+						v40 = string(in.String())
 					}
-					out.UnsafeReadonly = append(out.UnsafeReadonly, v37)
+					out.UnsafeReadonly = append(out.UnsafeReadonly, v40)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -1556,11 +1651,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs4(out *jwriter.Writ
 		out.RawString(prefix[1:])
 		{
 			out.RawByte('[')
-			for v38, v39 := range in.UnsafeMasked {
-				if v38 > 0 {
+			for v41, v42 := range in.UnsafeMasked {
+				if v41 > 0 {
 					out.RawByte(',')
 				}
-				out.String(string(v39))
+				out.String(string(v42))
 			}
 			out.RawByte(']')
 		}
@@ -1575,11 +1670,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs4(out *jwriter.Writ
 		}
 		{
 			out.RawByte('[')
-			for v40, v41 := range in.UnsafeReadonly {
-				if v40 > 0 {
+			for v43, v44 := range in.UnsafeReadonly {
+				if v43 > 0 {
 					out.RawByte(',')
 				}
-				out.String(string(v41))
+				out.String(string(v44))
 			}
 			out.RawByte(']')
 		}
@@ -1729,9 +1824,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs2(in *jlexer.Lexer,
 					out.Hierarchies = (out.Hierarchies)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v42 rootfs.CgroupHierarchy
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs5(in, &v42)
-					out.Hierarchies = append(out.Hierarchies, v42)
+					var v45 rootfs.CgroupHierarchy
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs5(in, &v45)
+					out.Hierarchies = append(out.Hierarchies, v45)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -1760,11 +1855,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs2(out *jwriter.Writ
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v43, v44 := range in.Hierarchies {
-				if v43 > 0 {
+			for v46, v47 := range in.Hierarchies {
+				if v46 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs5(out, v44)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs5(out, v47)
 			}
 			out.RawByte(']')
 		}
@@ -1813,13 +1908,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs5(in *jlexer.Lexer,
 					out.Options = (out.Options)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v45 string
+					var v48 string
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v45 = string(in.String())
+						v48 = string(in.String())
 					}
-					out.Options = append(out.Options, v45)
+					out.Options = append(out.Options, v48)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -1846,13 +1941,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs5(in *jlexer.Lexer,
 					out.Links = (out.Links)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v46 string
+					var v49 string
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v46 = string(in.String())
+						v49 = string(in.String())
 					}
-					out.Links = append(out.Links, v46)
+					out.Links = append(out.Links, v49)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -1888,11 +1983,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs5(out *jwriter.Writ
 			out.RawString("null")
 		} else {
 			out.RawByte('[')
-			for v47, v48 := range in.Options {
-				if v47 > 0 {
+			for v50, v51 := range in.Options {
+				if v50 > 0 {
 					out.RawByte(',')
 				}
-				out.String(string(v48))
+				out.String(string(v51))
 			}
 			out.RawByte(']')
 		}
@@ -1907,11 +2002,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs5(out *jwriter.Writ
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v49, v50 := range in.Links {
-				if v49 > 0 {
+			for v52, v53 := range in.Links {
+				if v52 > 0 {
 					out.RawByte(',')
 				}
-				out.String(string(v50))
+				out.String(string(v53))
 			}
 			out.RawByte(']')
 		}
@@ -1978,13 +2073,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs1(in *jlexer.Lexer,
 					out.Data = (out.Data)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v51 string
+					var v54 string
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v51 = string(in.String())
+						v54 = string(in.String())
 					}
-					out.Data = append(out.Data, v51)
+					out.Data = append(out.Data, v54)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2021,13 +2116,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs1(in *jlexer.Lexer,
 					out.Propagation = (out.Propagation)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v52 uint64
+					var v55 uint64
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v52 = uint64(in.Uint64())
+						v55 = uint64(in.Uint64())
 					}
-					out.Propagation = append(out.Propagation, v52)
+					out.Propagation = append(out.Propagation, v55)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2104,11 +2199,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs1(out *jwriter.Writ
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v53, v54 := range in.Data {
-				if v53 > 0 {
+			for v56, v57 := range in.Data {
+				if v56 > 0 {
 					out.RawByte(',')
 				}
-				out.String(string(v54))
+				out.String(string(v57))
 			}
 			out.RawByte(']')
 		}
@@ -2138,11 +2233,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs1(out *jwriter.Writ
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v55, v56 := range in.Propagation {
-				if v55 > 0 {
+			for v58, v59 := range in.Propagation {
+				if v58 > 0 {
 					out.RawByte(',')
 				}
-				out.Uint64(uint64(v56))
+				out.Uint64(uint64(v59))
 			}
 			out.RawByte(']')
 		}
@@ -2199,9 +2294,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs7(in *jlexer.Lexer,
 					out.UIDs = (out.UIDs)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v57 idmap.Map
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v57)
-					out.UIDs = append(out.UIDs, v57)
+					var v60 idmap.Map
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v60)
+					out.UIDs = append(out.UIDs, v60)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2222,9 +2317,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs7(in *jlexer.Lexer,
 					out.GIDs = (out.GIDs)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v58 idmap.Map
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v58)
-					out.GIDs = append(out.GIDs, v58)
+					var v61 idmap.Map
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v61)
+					out.GIDs = append(out.GIDs, v61)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2255,11 +2350,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs7(out *jwriter.Writ
 		out.RawString(prefix[1:])
 		{
 			out.RawByte('[')
-			for v59, v60 := range in.UIDs {
-				if v59 > 0 {
+			for v62, v63 := range in.UIDs {
+				if v62 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v60)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v63)
 			}
 			out.RawByte(']')
 		}
@@ -2274,11 +2369,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs7(out *jwriter.Writ
 		}
 		{
 			out.RawByte('[')
-			for v61, v62 := range in.GIDs {
-				if v61 > 0 {
+			for v64, v65 := range in.GIDs {
+				if v64 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v62)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v65)
 			}
 			out.RawByte(']')
 		}
@@ -2501,6 +2596,58 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs(out *jwriter.Write
 	}
 	out.RawByte('}')
 }
+func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctPlan1(in *jlexer.Lexer, out *SeccompAgent) {
+	isTopLevel := in.IsStart()
+	if in.IsNull() {
+		if isTopLevel {
+			in.Consumed()
+		}
+		in.Skip()
+		return
+	}
+	in.Delim('{')
+	for !in.IsDelim('}') {
+		key := in.UnsafeFieldName(false)
+		in.WantColon()
+		switch key {
+		case "path":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Path = string(in.String())
+			}
+		case "metadata":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Metadata = string(in.String())
+			}
+		default:
+			in.SkipRecursive()
+		}
+		in.WantComma()
+	}
+	in.Delim('}')
+	if isTopLevel {
+		in.Consumed()
+	}
+}
+func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctPlan1(out *jwriter.Writer, in SeccompAgent) {
+	out.RawByte('{')
+	first := true
+	_ = first
+	{
+		const prefix string = ",\"path\":"
+		out.RawString(prefix[1:])
+		out.String(string(in.Path))
+	}
+	if in.Metadata != "" {
+		const prefix string = ",\"metadata\":"
+		out.RawString(prefix)
+		out.String(string(in.Metadata))
+	}
+	out.RawByte('}')
+}
 func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks(in *jlexer.Lexer, out *hooks.Set) {
 	isTopLevel := in.IsStart()
 	if in.IsNull() {
@@ -2531,9 +2678,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks(in *jlexer.Lexer, o
 					out.Prestart = (out.Prestart)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v63 hooks.Hook
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v63)
-					out.Prestart = append(out.Prestart, v63)
+					var v66 hooks.Hook
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v66)
+					out.Prestart = append(out.Prestart, v66)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2554,9 +2701,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks(in *jlexer.Lexer, o
 					out.CreateRuntime = (out.CreateRuntime)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v64 hooks.Hook
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v64)
-					out.CreateRuntime = append(out.CreateRuntime, v64)
+					var v67 hooks.Hook
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v67)
+					out.CreateRuntime = append(out.CreateRuntime, v67)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2577,9 +2724,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks(in *jlexer.Lexer, o
 					out.CreateContainer = (out.CreateContainer)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v65 hooks.Hook
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v65)
-					out.CreateContainer = append(out.CreateContainer, v65)
+					var v68 hooks.Hook
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v68)
+					out.CreateContainer = append(out.CreateContainer, v68)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2600,9 +2747,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks(in *jlexer.Lexer, o
 					out.StartContainer = (out.StartContainer)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v66 hooks.Hook
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v66)
-					out.StartContainer = append(out.StartContainer, v66)
+					var v69 hooks.Hook
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v69)
+					out.StartContainer = append(out.StartContainer, v69)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2623,9 +2770,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks(in *jlexer.Lexer, o
 					out.Poststart = (out.Poststart)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v67 hooks.Hook
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v67)
-					out.Poststart = append(out.Poststart, v67)
+					var v70 hooks.Hook
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v70)
+					out.Poststart = append(out.Poststart, v70)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2646,9 +2793,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks(in *jlexer.Lexer, o
 					out.Poststop = (out.Poststop)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v68 hooks.Hook
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v68)
-					out.Poststop = append(out.Poststop, v68)
+					var v71 hooks.Hook
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in, &v71)
+					out.Poststop = append(out.Poststop, v71)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2673,11 +2820,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks(out *jwriter.Writer
 		out.RawString(prefix[1:])
 		{
 			out.RawByte('[')
-			for v69, v70 := range in.Prestart {
-				if v69 > 0 {
+			for v72, v73 := range in.Prestart {
+				if v72 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v70)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v73)
 			}
 			out.RawByte(']')
 		}
@@ -2692,11 +2839,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v71, v72 := range in.CreateRuntime {
-				if v71 > 0 {
+			for v74, v75 := range in.CreateRuntime {
+				if v74 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v72)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v75)
 			}
 			out.RawByte(']')
 		}
@@ -2711,11 +2858,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v73, v74 := range in.CreateContainer {
-				if v73 > 0 {
+			for v76, v77 := range in.CreateContainer {
+				if v76 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v74)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v77)
 			}
 			out.RawByte(']')
 		}
@@ -2730,11 +2877,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v75, v76 := range in.StartContainer {
-				if v75 > 0 {
+			for v78, v79 := range in.StartContainer {
+				if v78 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v76)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v79)
 			}
 			out.RawByte(']')
 		}
@@ -2749,11 +2896,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v77, v78 := range in.Poststart {
-				if v77 > 0 {
+			for v80, v81 := range in.Poststart {
+				if v80 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v78)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v81)
 			}
 			out.RawByte(']')
 		}
@@ -2768,11 +2915,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v79, v80 := range in.Poststop {
-				if v79 > 0 {
+			for v82, v83 := range in.Poststop {
+				if v82 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v80)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out, v83)
 			}
 			out.RawByte(']')
 		}
@@ -2815,13 +2962,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in *jlexer.Lexer, 
 					out.Args = (out.Args)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v81 string
+					var v84 string
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v81 = string(in.String())
+						v84 = string(in.String())
 					}
-					out.Args = append(out.Args, v81)
+					out.Args = append(out.Args, v84)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2842,13 +2989,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctHooks1(in *jlexer.Lexer, 
 					out.Env = (out.Env)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v82 string
+					var v85 string
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v82 = string(in.String())
+						v85 = string(in.String())
 					}
-					out.Env = append(out.Env, v82)
+					out.Env = append(out.Env, v85)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -2883,11 +3030,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out *jwriter.Write
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v83, v84 := range in.Args {
-				if v83 > 0 {
+			for v86, v87 := range in.Args {
+				if v86 > 0 {
 					out.RawByte(',')
 				}
-				out.String(string(v84))
+				out.String(string(v87))
 			}
 			out.RawByte(']')
 		}
@@ -2897,11 +3044,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctHooks1(out *jwriter.Write
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v85, v86 := range in.Env {
-				if v85 > 0 {
+			for v88, v89 := range in.Env {
+				if v88 > 0 {
 					out.RawByte(',')
 				}
-				out.String(string(v86))
+				out.String(string(v89))
 			}
 			out.RawByte(']')
 		}
@@ -3007,13 +3154,13 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRdt(in *jlexer.Lexer, out
 					out.Schemata = (out.Schemata)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v87 string
+					var v90 string
 					if in.IsNull() {
 						in.Skip()
 					} else {
-						v87 = string(in.String())
+						v90 = string(in.String())
 					}
-					out.Schemata = append(out.Schemata, v87)
+					out.Schemata = append(out.Schemata, v90)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3059,11 +3206,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRdt(out *jwriter.Writer, 
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v88, v89 := range in.Schemata {
-				if v88 > 0 {
+			for v91, v92 := range in.Schemata {
+				if v91 > 0 {
 					out.RawByte(',')
 				}
-				out.String(string(v89))
+				out.String(string(v92))
 			}
 			out.RawByte(']')
 		}
@@ -3116,9 +3263,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroup(in *jlexer.Lexer, 
 					out.Devices = (out.Devices)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v90 devices.Rule
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupDevices(in, &v90)
-					out.Devices = append(out.Devices, v90)
+					var v93 devices.Rule
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupDevices(in, &v93)
+					out.Devices = append(out.Devices, v93)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3167,11 +3314,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroup(out *jwriter.Write
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v91, v92 := range in.Devices {
-				if v91 > 0 {
+			for v94, v95 := range in.Devices {
+				if v94 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupDevices(out, v92)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupDevices(out, v95)
 			}
 			out.RawByte(']')
 		}
@@ -3242,9 +3389,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupSystemd(in *jlexer.
 					out.Settings = (out.Settings)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v93 systemd.Setting
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupSystemd1(in, &v93)
-					out.Settings = append(out.Settings, v93)
+					var v96 systemd.Setting
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupSystemd1(in, &v96)
+					out.Settings = append(out.Settings, v96)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3288,11 +3435,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupSystemd(out *jwrite
 		out.RawString(prefix)
 		{
 			out.RawByte('[')
-			for v94, v95 := range in.Settings {
-				if v94 > 0 {
+			for v97, v98 := range in.Settings {
+				if v97 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupSystemd1(out, v95)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupSystemd1(out, v98)
 			}
 			out.RawByte(']')
 		}
@@ -3435,9 +3582,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in *jlexer.L
 					out.HugeTLB = (out.HugeTLB)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v96 limits.HugeTLB
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits5(in, &v96)
-					out.HugeTLB = append(out.HugeTLB, v96)
+					var v99 limits.HugeTLB
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits5(in, &v99)
+					out.HugeTLB = append(out.HugeTLB, v99)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3468,9 +3615,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in *jlexer.L
 					out.RDMA = (out.RDMA)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v97 limits.RDMA
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits7(in, &v97)
-					out.RDMA = append(out.RDMA, v97)
+					var v100 limits.RDMA
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits7(in, &v100)
+					out.RDMA = append(out.RDMA, v100)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3491,9 +3638,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits(in *jlexer.L
 					out.Unified = (out.Unified)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v98 limits.UnifiedKey
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits8(in, &v98)
-					out.Unified = append(out.Unified, v98)
+					var v101 limits.UnifiedKey
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits8(in, &v101)
+					out.Unified = append(out.Unified, v101)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3568,11 +3715,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out *jwriter
 		}
 		{
 			out.RawByte('[')
-			for v99, v100 := range in.HugeTLB {
-				if v99 > 0 {
+			for v102, v103 := range in.HugeTLB {
+				if v102 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits5(out, v100)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits5(out, v103)
 			}
 			out.RawByte(']')
 		}
@@ -3597,11 +3744,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out *jwriter
 		}
 		{
 			out.RawByte('[')
-			for v101, v102 := range in.RDMA {
-				if v101 > 0 {
+			for v104, v105 := range in.RDMA {
+				if v104 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits7(out, v102)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits7(out, v105)
 			}
 			out.RawByte(']')
 		}
@@ -3616,11 +3763,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits(out *jwriter
 		}
 		{
 			out.RawByte('[')
-			for v103, v104 := range in.Unified {
-				if v103 > 0 {
+			for v106, v107 := range in.Unified {
+				if v106 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits8(out, v104)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits8(out, v107)
 			}
 			out.RawByte(']')
 		}
@@ -3802,9 +3949,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits6(in *jlexer.
 					out.Priorities = (out.Priorities)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v105 limits.Priority
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits9(in, &v105)
-					out.Priorities = append(out.Priorities, v105)
+					var v108 limits.Priority
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits9(in, &v108)
+					out.Priorities = append(out.Priorities, v108)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -3839,11 +3986,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits6(out *jwrite
 		}
 		{
 			out.RawByte('[')
-			for v106, v107 := range in.Priorities {
-				if v106 > 0 {
+			for v109, v110 := range in.Priorities {
+				if v109 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits9(out, v107)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits9(out, v110)
 			}
 			out.RawByte(']')
 		}
@@ -3998,9 +4145,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits4(in *jlexer.
 					out.Weights = (out.Weights)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v108 limits.DeviceWeight
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits10(in, &v108)
-					out.Weights = append(out.Weights, v108)
+					var v111 limits.DeviceWeight
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits10(in, &v111)
+					out.Weights = append(out.Weights, v111)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4021,9 +4168,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits4(in *jlexer.
 					out.Rates = (out.Rates)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v109 limits.DeviceRate
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits11(in, &v109)
-					out.Rates = append(out.Rates, v109)
+					var v112 limits.DeviceRate
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupLimits11(in, &v112)
+					out.Rates = append(out.Rates, v112)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4058,11 +4205,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits4(out *jwrite
 		}
 		{
 			out.RawByte('[')
-			for v110, v111 := range in.Weights {
-				if v110 > 0 {
+			for v113, v114 := range in.Weights {
+				if v113 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits10(out, v111)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits10(out, v114)
 			}
 			out.RawByte(']')
 		}
@@ -4077,11 +4224,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits4(out *jwrite
 		}
 		{
 			out.RawByte('[')
-			for v112, v113 := range in.Rates {
-				if v112 > 0 {
+			for v115, v116 := range in.Rates {
+				if v115 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits11(out, v113)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupLimits11(out, v116)
 			}
 			out.RawByte(']')
 		}
@@ -4892,9 +5039,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.Join = (out.Join)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v114 spawn.Join
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn1(in, &v114)
-					out.Join = append(out.Join, v114)
+					var v117 spawn.Join
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn1(in, &v117)
+					out.Join = append(out.Join, v117)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4915,9 +5062,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.UIDMap = (out.UIDMap)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v115 idmap.Map
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v115)
-					out.UIDMap = append(out.UIDMap, v115)
+					var v118 idmap.Map
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v118)
+					out.UIDMap = append(out.UIDMap, v118)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4938,9 +5085,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.GIDMap = (out.GIDMap)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v116 idmap.Map
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v116)
-					out.GIDMap = append(out.GIDMap, v116)
+					var v119 idmap.Map
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctIdmap(in, &v119)
+					out.GIDMap = append(out.GIDMap, v119)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4961,9 +5108,9 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn(in *jlexer.Lexer, o
 					out.TimeOffsets = (out.TimeOffsets)[:0]
 				}
 				for !in.IsDelim(']') {
-					var v117 spawn.TimeOffset
-					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn2(in, &v117)
-					out.TimeOffsets = append(out.TimeOffsets, v117)
+					var v120 spawn.TimeOffset
+					easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctSpawn2(in, &v120)
+					out.TimeOffsets = append(out.TimeOffsets, v120)
 					in.WantComma()
 				}
 				in.Delim(']')
@@ -4998,11 +5145,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v118, v119 := range in.Join {
-				if v118 > 0 {
+			for v121, v122 := range in.Join {
+				if v121 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn1(out, v119)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn1(out, v122)
 			}
 			out.RawByte(']')
 		}
@@ -5017,11 +5164,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v120, v121 := range in.UIDMap {
-				if v120 > 0 {
+			for v123, v124 := range in.UIDMap {
+				if v123 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v121)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v124)
 			}
 			out.RawByte(']')
 		}
@@ -5036,11 +5183,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v122, v123 := range in.GIDMap {
-				if v122 > 0 {
+			for v125, v126 := range in.GIDMap {
+				if v125 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v123)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctIdmap(out, v126)
 			}
 			out.RawByte(']')
 		}
@@ -5055,11 +5202,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn(out *jwriter.Writer
 		}
 		{
 			out.RawByte('[')
-			for v124, v125 := range in.TimeOffsets {
-				if v124 > 0 {
+			for v127, v128 := range in.TimeOffsets {
+				if v127 > 0 {
 					out.RawByte(',')
 				}
-				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn2(out, v125)
+				easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctSpawn2(out, v128)
 			}
 			out.RawByte(']')
 		}

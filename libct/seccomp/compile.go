@@ -245,16 +245,17 @@ func (c *compiler) notImplemented() Action {
 // kernel may report with the audit number of an architecture: in order, each up
 // to the next.
 func (c *compiler) base(i int) []span {
-	other, gone := c.verdict(c.profile.Default), c.verdict(c.notImplemented())
+	other := c.verdict(c.profile.Default)
+	after := func(newest uint32) span { return span{newest + 1, c.verdict(c.notImplemented()), true} }
 	newest := c.newest[i]
 	x32 := -1
 	if c.arches[i].sharesAudit() {
 		x32 = slices.IndexFunc(c.arches, func(a arch) bool { return a.x32 })
 	}
 	if c.arches[i].x32 { // without x86_64
-		list := []span{{0, c.verdict(KillThread)}, {x32Bit, other}}
+		list := []span{{low: 0, node: c.verdict(KillThread)}, {low: x32Bit, node: other}}
 		if c.refusesNew() && newest != 0 {
-			list = append(list, span{newest + 1, gone})
+			list = append(list, after(newest))
 		}
 		return list
 	}
@@ -263,24 +264,24 @@ func (c *compiler) base(i int) []span {
 		if x32 < 0 && c.arches[i].sharesAudit() {
 			// x32 is an architecture that the profile does not have. -1 is
 			// what a tracer makes of a call that is to be skipped.
-			return []span{{0, other}, {x32Bit, c.verdict(KillThread)}, {math.MaxUint32, other}}
+			return []span{{low: 0, node: other}, {low: x32Bit, node: c.verdict(KillThread)}, {low: math.MaxUint32, node: other}}
 		}
-		return []span{{0, other}}
+		return []span{{low: 0, node: other}}
 	case c.arches[i].setup:
-		return []span{{0, gone}, {1, other}, {newest + 1, gone}}
+		return []span{after(math.MaxUint32), {low: 1, node: other}, after(newest)}
 	case x32 < 0 || c.newest[x32] == 0:
-		return []span{{0, other}, {newest + 1, gone}}
+		return []span{{low: 0, node: other}, after(newest)}
 	case newest == 0:
-		return []span{{0, other}, {c.newest[x32] + 1, gone}}
+		return []span{{low: 0, node: other}, after(c.newest[x32])}
 	}
-	return []span{{0, other}, {newest + 1, gone}, {x32Bit, other}, {c.newest[x32] + 1, gone}}
+	return []span{{low: 0, node: other}, after(newest), {low: x32Bit, node: other}, after(c.newest[x32])}
 }
 
 func (a *arch) sharesAudit() bool { return a.audit == audit64|auditLE|elfX86_64 }
 
 // spans is [compiler.base] with the calls that rules decide about in it.
 func (c *compiler) spans(i int) []span {
-	list := overlay{base: c.base(i), gone: c.verdict(c.notImplemented()), list: make([]span, 0, 128)}
+	list := overlay{base: c.base(i), list: make([]span, 0, 128)}
 	c.decided(i, &list)
 	if c.arches[i].sharesAudit() {
 		for j := range c.arches {

@@ -10,12 +10,12 @@ import (
 type span struct {
 	low  uint32
 	node *bpf.Node
+	gone bool // whatever rules say
 }
 
 // overlay lays calls over a base of spans.
 type overlay struct {
 	base []span
-	gone *bpf.Node // where the base says so, no call is
 	list []span
 	next uint32 // the first number that is not in the list
 }
@@ -23,7 +23,7 @@ type overlay struct {
 // add appends a span, or makes the last one longer.
 func (o *overlay) add(low uint32, node *bpf.Node) {
 	if n := len(o.list); n == 0 || o.list[n-1].node != node {
-		o.list = append(o.list, span{low, node})
+		o.list = append(o.list, span{low: low, node: node})
 	}
 }
 
@@ -48,7 +48,7 @@ func (o *overlay) call(n uint32, node *bpf.Node) {
 	for len(o.base) > 1 && o.base[1].low <= n {
 		o.base = o.base[1:]
 	}
-	if o.base[0].node == o.gone {
+	if o.base[0].gone {
 		return
 	}
 	o.add(n, node)

@@ -76,7 +76,7 @@ func TestMessagesArriveAsTheyWereSent(t *testing.T) {
 		t.Run(fmt.Sprintf("%s with %d", c.kind, c.files), func(t *testing.T) {
 			files := nulls(t, c.files)
 			mine, fd := pair(t)
-			theirs := &Conn{fd}
+			theirs := &Conn{fd: fd}
 			defer theirs.Close()
 			sent := make(chan error)
 			go func() { sent <- mine.Send(c.kind, c.payload, files...) }()
@@ -106,7 +106,7 @@ func TestMessagesArriveAsTheyWereSent(t *testing.T) {
 
 func TestSeveralMessagesKeepTheirDescriptors(t *testing.T) {
 	mine, fd := pair(t)
-	theirs := &Conn{fd}
+	theirs := &Conn{fd: fd}
 	defer theirs.Close()
 	for n := range 4 {
 		if err := mine.Send(Plan, NewFailure("", fmt.Errorf("%d", n)), nulls(t, n)...); err != nil {
@@ -296,7 +296,7 @@ func TestExpect(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mine, fd := pair(t)
-			theirs := &Conn{fd}
+			theirs := &Conn{fd: fd}
 			before := countFDs(t)
 			if err := theirs.Send(c.kind, c.body, null[0]); err != nil {
 				t.Fatal(err)
