@@ -25,6 +25,10 @@ type UpdateOptions struct {
 //
 // Errors match [ErrNotRunning] and plan.Invalid.
 func (c *Container) Update(o UpdateOptions) error {
+	if !c.record.Ready {
+		// A hook of create must not wait for create's lock.
+		return fmt.Errorf("it is not created: %w", ErrNotRunning)
+	}
 	if err := c.lock(); err != nil {
 		return err
 	}
@@ -33,7 +37,7 @@ func (c *Container) Update(o UpdateOptions) error {
 	if err != nil {
 		return err
 	}
-	if status == Stopped || status == Creating {
+	if status == Stopped {
 		return ErrNotRunning
 	}
 	u := &update{c: c}

@@ -157,15 +157,19 @@ throttled() { (($(cg cpu cpu.stat | sed -n 's/^nr_throttled //p') > 2)); }
 }
 
 @test "update: the number of tasks, and -1" {
-	start_container
+	sh_script 'read x </fifo; sleep 0 & wait; echo done'
+	mkfifo "$BUNDLE/rootfs/fifo"
+	ok create "$ID"
+	local err=$err_file
+	ok start "$ID"
 	updated pids --pids-limit 7
 	present pids || return 0
 	equal 7 "$(cg pids pids.max)"
 	ok update --pids-limit -1 "$ID"
 	equal max "$(cg pids pids.max)"
 	ok update --pids-limit 1 "$ID"
-	call exec "$ID" sh -c 'sleep 0 & wait'
-	contains "can't fork" "$stderr"
+	echo go >"$BUNDLE/rootfs/fifo"
+	eventually grep -q "can't fork" "$err"
 }
 
 @test "update: block I/O weight, where the kernel has it" {
@@ -400,6 +404,16 @@ throttled() { (($(cg cpu cpu.stat | sed -n 's/^nr_throttled //p') > 2)); }
 	call update
 	equal 1 "$status"
 	contains 'container ID is missing' "$stderr"
+}
+
+@test "update: by a hook of create is refused, and does not wait for ever" {
+	hook update <<-EOF
+		timeout 20 "$HAKO" --root "$ROOT" update --pids-limit 5 "$ID" >"$T/hook.out" 2>&1
+		echo \$? >>"$T/hook.out"
+	EOF
+	add_hook createRuntime "{\"path\": \"$T/hooks/update\"}"
+	ok create "$ID"
+	equal "hako update $ID: it is not created: container not running 1" "$(tr '\n' ' ' <"$T/hook.out" | sed 's/ $//')"
 }
 
 @test "update: twenty at a time are one after the other" {

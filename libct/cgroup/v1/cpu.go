@@ -1,10 +1,12 @@
 package v1
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 )
 
@@ -108,4 +110,56 @@ func (w limiter) cpuset(update, _ *limits.Limits) error {
 		tree.Setting{File: "cpuset.cpus", Value: update.CPUSet.CPUs},
 		tree.Setting{File: "cpuset.mems", Value: update.CPUSet.Mems},
 	)
+}
+
+func cpuStats(r *tree.Reader, s *stats.Stats) {
+	stat := r.Keyed("cpu.stat")
+	s.CPU.Throttling = stats.Throttling{
+		Periods:          stat["nr_periods"],
+		ThrottledPeriods: stat["nr_throttled"],
+		ThrottledTime:    stat["throttled_time"],
+	}
+}
+
+// cpuacctStats: Documentation/admin-guide/cgroup-v1/cpuacct.rst.
+func cpuacctStats(r *tree.Reader, s *stats.Stats) {
+	const tick = 1e9 / 100 // ns; USER_HZ is 100 on every architecture of ours
+	stat := r.Keyed("cpuacct.stat")
+	u := stats.CPUUsage{
+		Total:  r.Uint("cpuacct.usage"),
+		Kernel: tick * stat["system"],
+		User:   tick * stat["user"],
+	}
+	for text := range strings.FieldsSeq(r.Text("cpuacct.usage_percpu")) {
+		n, err := strconv.ParseUint(text, 10, 64)
+		fail(r, "cpuacct.usage_percpu", err)
+		u.PerCPU = append(u.PerCPU, n)
+	}
+	// "cpu user system", then a line for each processor.
+	for i, line := range lines(r, "cpuacct.usage_all") {
+		var cpu, user, kernel uint64
+		if i == 0 {
+			continue
+		}
+		_, err := fmt.Sscan(line, &cpu, &user, &kernel)
+		fail(r, "cpuacct.usage_all", err)
+		u.PerCPUUser, u.PerCPUKernel = append(u.PerCPUUser, user), append(u.PerCPUKernel, kernel)
+	}
+	s.CPU.Usage = u
+}
+
+func cpusetStats(r *tree.Reader, s *stats.Stats) {
+	s.CPUSet = stats.CPUSet{
+		CPUs:                  r.List("cpuset.cpus"),
+		CPUExclusive:          r.Uint("cpuset.cpu_exclusive"),
+		Mems:                  r.List("cpuset.mems"),
+		MemHardwall:           r.Uint("cpuset.mem_hardwall"),
+		MemExclusive:          r.Uint("cpuset.mem_exclusive"),
+		MemoryMigrate:         r.Uint("cpuset.memory_migrate"),
+		MemorySpreadPage:      r.Uint("cpuset.memory_spread_page"),
+		MemorySpreadSlab:      r.Uint("cpuset.memory_spread_slab"),
+		MemoryPressure:        r.Uint("cpuset.memory_pressure"),
+		SchedLoadBalance:      r.Uint("cpuset.sched_load_balance"),
+		SchedRelaxDomainLevel: r.Int("cpuset.sched_relax_domain_level"),
+	}
 }

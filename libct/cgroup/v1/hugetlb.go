@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 )
 
@@ -26,4 +28,19 @@ func (w limiter) hugeTLB(update, _ *limits.Limits) error {
 		}
 	}
 	return nil
+}
+
+func hugetlbStats(r *tree.Reader, s *stats.Stats) {
+	for _, name := range r.Glob("hugetlb.*.usage_in_bytes") {
+		prefix := strings.TrimSuffix(name, "usage_in_bytes")
+		size := strings.TrimSuffix(strings.TrimPrefix(prefix, "hugetlb."), ".")
+		if strings.HasSuffix(size, ".rsvd") {
+			continue
+		}
+		s.Hugetlb[size] = stats.Hugetlb{
+			Usage:   r.Uint(name),
+			Max:     r.Uint(prefix + "max_usage_in_bytes"),
+			Failcnt: r.Uint(prefix + "failcnt"),
+		}
+	}
 }

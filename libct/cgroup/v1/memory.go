@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 )
 
@@ -96,4 +97,22 @@ func (w limiter) reclaim(m *limits.Memory) error {
 		s.Value, s.New = "1", false
 	}
 	return w.set(s)
+}
+
+func memoryStats(r *tree.Reader, s *stats.Stats) {
+	m := &s.Memory
+	m.Raw = r.Keyed("memory.stat")
+	m.Cache = m.Raw["cache"]
+	entry := func(prefix string) stats.MemoryEntry {
+		return stats.MemoryEntry{
+			Limit:   r.Uint(prefix + "limit_in_bytes"),
+			Usage:   r.Uint(prefix + "usage_in_bytes"),
+			Max:     r.Uint(prefix + "max_usage_in_bytes"),
+			Failcnt: r.Uint(prefix + "failcnt"),
+		}
+	}
+	m.Usage = entry("memory.")
+	m.Swap = entry("memory.memsw.")
+	m.Kernel = entry("memory.kmem.")
+	m.KernelTCP = entry("memory.kmem.tcp.")
 }

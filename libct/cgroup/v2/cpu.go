@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 )
 
@@ -76,4 +77,25 @@ func (w *limiter) cpuset(update, _ *limits.Limits) error {
 		}
 	}
 	return nil
+}
+
+func cpuStats(r *tree.Reader, s *stats.Stats) {
+	stat := r.Keyed("cpu.stat")
+	const us = 1000 // in ns
+	s.CPU.Usage = stats.CPUUsage{
+		Total:  us * stat["usage_usec"],
+		Kernel: us * stat["system_usec"],
+		User:   us * stat["user_usec"],
+	}
+	s.CPU.Throttling = stats.Throttling{
+		Periods:          stat["nr_periods"],
+		ThrottledPeriods: stat["nr_throttled"],
+		ThrottledTime:    us * stat["throttled_usec"],
+	}
+	s.CPU.PSI = r.PSI("cpu.pressure")
+}
+
+func cpusetStats(r *tree.Reader, s *stats.Stats) {
+	s.CPUSet.CPUs = r.List("cpuset.cpus.effective")
+	s.CPUSet.Mems = r.List("cpuset.mems.effective")
 }

@@ -2,8 +2,10 @@ package v2
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 )
 
@@ -19,4 +21,18 @@ func (w *limiter) hugeTLB(update, _ *limits.Limits) error {
 		}
 	}
 	return nil
+}
+
+// hugetlbStats leaves out reservations (hugetlb.2MB.rsvd.current).
+func hugetlbStats(r *tree.Reader, s *stats.Stats) {
+	for _, name := range r.Glob("hugetlb.*.current") {
+		size := strings.TrimSuffix(strings.TrimPrefix(name, "hugetlb."), ".current")
+		if strings.HasSuffix(size, ".rsvd") {
+			continue
+		}
+		s.Hugetlb[size] = stats.Hugetlb{
+			Usage:   r.Uint(name),
+			Failcnt: r.Keyed("hugetlb." + size + ".events")["max"],
+		}
+	}
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 )
 
@@ -86,4 +88,54 @@ func ioMax(d limits.DeviceRate) string {
 		}
 	}
 	return line
+}
+
+// ioStats puts io.stat into the lists of v1. Lines are
+// "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6". Discards are left out
+// while there are none, as runc leaves them out altogether.
+func ioStats(r *tree.Reader, s *stats.Stats) {
+	b := &s.BlockIO
+	b.PSI = r.PSI("io.pressure")
+	for line := range strings.Lines(r.Text("io.stat")) {
+		fields := strings.Fields(line)
+		major, minor, ok := deviceNumber(fields)
+		if !ok {
+			continue
+		}
+		for _, f := range fields[1:] {
+			key, text, _ := strings.Cut(f, "=")
+			value, err := strconv.ParseUint(text, 10, 64)
+			if err != nil {
+				continue // cost.usage and such have other forms
+			}
+			e := stats.BlockIOEntry{Major: major, Minor: minor, Value: value}
+			switch key {
+			case "rbytes", "rios":
+				e.Op = "Read"
+			case "wbytes", "wios":
+				e.Op = "Write"
+			case "dbytes", "dios":
+				e.Op = "Discard"
+			default:
+				continue
+			}
+			switch {
+			case e.Op == "Discard" && value == 0:
+			case strings.HasSuffix(key, "bytes"):
+				b.IoServiceBytesRecursive = append(b.IoServiceBytesRecursive, e)
+			default:
+				b.IoServicedRecursive = append(b.IoServicedRecursive, e)
+			}
+		}
+	}
+}
+
+func deviceNumber(fields []string) (major, minor uint64, ok bool) {
+	if len(fields) == 0 {
+		return 0, 0, false
+	}
+	first, second, ok := strings.Cut(fields[0], ":")
+	major, err1 := strconv.ParseUint(first, 10, 32)
+	minor, err2 := strconv.ParseUint(second, 10, 32)
+	return major, minor, ok && err1 == nil && err2 == nil
 }

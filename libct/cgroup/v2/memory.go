@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
+	"github.com/hako-runtime/hako/libct/cgroup/stats"
 	"github.com/hako-runtime/hako/libct/cgroup/tree"
 )
 
@@ -61,4 +63,37 @@ func (w *limiter) checkUsage(update, after *limits.Memory) error {
 		return fmt.Errorf("a limit of %d bytes is below the %d in use, and checkBeforeUpdate is set: %w", *update.LimitBytes, used, unix.EBUSY)
 	}
 	return nil
+}
+
+// memoryStats adds memory to swap, as v1 counts it and runc prints it.
+func memoryStats(r *tree.Reader, s *stats.Stats) {
+	m := &s.Memory
+	m.PSI = r.PSI("memory.pressure")
+	m.Raw = r.Keyed("memory.stat")
+	if m.Raw == nil {
+		return
+	}
+	m.Cache = m.Raw["file"]
+	m.Usage = stats.MemoryEntry{
+		Limit:   r.Uint("memory.max"),
+		Usage:   r.Uint("memory.current"),
+		Max:     r.Uint("memory.peak"), // since Linux 5.19
+		Failcnt: r.Keyed("memory.events")["max"],
+	}
+	if r.Text("memory.swap.max") == "" {
+		return // CONFIG_SWAP is off
+	}
+	m.Swap = stats.MemoryEntry{
+		Limit:   addLimits(r.Uint("memory.swap.max"), m.Usage.Limit),
+		Usage:   r.Uint("memory.swap.current") + m.Usage.Usage,
+		Failcnt: r.Keyed("memory.swap.events")["max"],
+	}
+}
+
+// addLimits knows that "max" is the largest number.
+func addLimits(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
 }
