@@ -90,6 +90,10 @@ lint: ## gofmt, go vet, golangci-lint, shellcheck
 bench: build ## hako beside the runtimes that are installed
 	@bench/run
 
+.PHONY: bench-bundle
+bench-bundle: build ## bundle beside umoci, buildah and tar; BENCH="--paths 6000 --megabytes 100 --runs 1"
+	@bench/bundle/run $(BENCH)
+
 .PHONY: demo
 demo: build ## a container from create to delete, step by step
 	@tests/demo/run

@@ -132,6 +132,7 @@ func (g *generator) writeLayer(path string, n int) (digest.Digest, error) {
 	defer f.Close()
 	h := sha256.New()
 	g.out = tar.NewWriter(io.MultiWriter(f, h))
+	lower := len(g.made)
 	files := g.files * 2 / (layers + 1)
 	if n > 0 {
 		files /= 2
@@ -145,7 +146,7 @@ func (g *generator) writeLayer(path string, n int) (digest.Digest, error) {
 		}
 	}
 	if n > 0 {
-		if err := g.changes(files / 20); err != nil {
+		if err := g.changes(files/20, lower); err != nil {
 			return "", err
 		}
 	}
@@ -216,10 +217,16 @@ func (g *generator) content(size int64) error {
 	return nil
 }
 
-// changes replaces some files of lower layers and removes others.
-func (g *generator) changes(count int) error {
+// changes replaces some of the files of lower layers, the first ones that were
+// made, and removes others. Each is touched once: overlayfs has one node for it.
+func (g *generator) changes(count, lower int) error {
+	touched := map[string]bool{}
 	for i := range count {
-		at := g.random.IntN(len(g.made))
+		at := g.random.IntN(lower - i)
+		if touched[g.made[at]] {
+			continue
+		}
+		touched[g.made[at]] = true
 		name := g.made[at]
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o600, Size: 100, ModTime: built}
 		if i%2 == 0 {
