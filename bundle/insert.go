@@ -58,7 +58,7 @@ func insertion(cmd *cli.Command) (func(io.Writer) error, error) {
 	}
 	target := path.Clean("/" + args[len(args)-1])[1:]
 	if strings.HasPrefix(path.Base(target), ".wh.") {
-		return nil, fmt.Errorf("<target> %q: a layer cannot hold names that begin with .wh.", args[len(args)-1])
+		return nil, fmt.Errorf("<target> %q begins with .wh., as a layer's names cannot", args[len(args)-1])
 	}
 	return func(w io.Writer) error {
 		packer := layer.NewPacker(w, options)

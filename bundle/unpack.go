@@ -215,13 +215,12 @@ func extract(ctx context.Context, path string, src *source, options unpackOption
 		return nil, err
 	}
 	// The root's own times, should no layer have an entry for it.
-	if err := tree.SetTimes(time.Unix(0, 0)); err != nil {
-		tree.Close()
-		return nil, err
+	err = tree.SetTimes(time.Unix(0, 0))
+	if err == nil {
+		err = applyLayers(ctx, tree, src)
 	}
-	if err := applyLayers(ctx, tree, src); err != nil {
-		tree.Close()
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, tree.Close())
 	}
 	return tree, nil
 }
@@ -322,7 +321,7 @@ func (o *openLayer) close() {
 		o.stream.Close()
 	}
 	if o.blob != nil {
-		o.blob.Close()
+		_ = o.blob.Close() // it was only read
 	}
 }
 

@@ -216,7 +216,7 @@ func (p *Packer) write(base string, fd int, st *unix.Stat_t, name string) error 
 	if err != nil {
 		return err
 	}
-	id := inode{uint64(st.Dev), st.Ino}
+	id := inode{uint64(st.Dev), st.Ino} //nolint:unconvert // 32 bits on some architectures
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
 		if first, ok := p.seen[id]; ok {
 			header.Typeflag, header.Linkname, header.Size = tar.TypeLink, first, 0
@@ -244,7 +244,7 @@ func (p *Packer) header(fd int, st *unix.Stat_t, name string) (*tar.Header, erro
 	header := &tar.Header{
 		Name:    name,
 		Mode:    int64(st.Mode & 0o7777),
-		ModTime: time.Unix(int64(st.Mtim.Sec), 0),
+		ModTime: time.Unix(int64(st.Mtim.Sec), 0), //nolint:unconvert // 32 bits on some architectures
 	}
 	if !p.options.NotAfter.IsZero() && header.ModTime.After(p.options.NotAfter) {
 		header.ModTime = p.options.NotAfter.Truncate(time.Second)
@@ -270,7 +270,7 @@ func (p *Packer) header(fd int, st *unix.Stat_t, name string) (*tar.Header, erro
 		if st.Mode&unix.S_IFMT == unix.S_IFBLK {
 			header.Typeflag = tar.TypeBlock
 		}
-		header.Devmajor, header.Devminor = int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev)))
+		header.Devmajor, header.Devminor = int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))) //nolint:unconvert // as above
 	}
 	if p.options.Mode != nil && header.Typeflag != tar.TypeSymlink {
 		header.Mode = int64(*p.options.Mode)

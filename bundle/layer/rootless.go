@@ -15,8 +15,8 @@ import (
 const rootlessXattr = "user.rootlesscontainers"
 
 const (
-	tagUID       = 1<<3 | 0 // field 1, varint
-	tagGID       = 2<<3 | 0
+	tagUID       = 1 << 3 // field 1, varint
+	tagGID       = 2 << 3
 	noopOwner    = math.MaxUint32
 	maxOwnerSize = 64 // of a message with unknown fields
 )

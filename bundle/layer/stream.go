@@ -150,7 +150,7 @@ func (s *Stream) verify() {
 			return
 		}
 		s.hash.Write(c.data)
-		if c.err == io.EOF {
+		if errors.Is(c.err, io.EOF) {
 			if got := digest.NewDigest(s.diffID.Algorithm(), s.hash); got != s.diffID {
 				c.err = fmt.Errorf("%w: the layer is %s uncompressed, its configuration says %s", ErrDiffID, got, s.diffID)
 			}

@@ -72,8 +72,7 @@ func OpenTree(path string, options Options) (*Tree, error) {
 	t := &Tree{root: root, options: options, warned: map[string]bool{}, modes: map[string]uint32{}}
 	names, err := listXattrs(root.fd)
 	if err != nil {
-		root.close()
-		return nil, err
+		return nil, errors.Join(err, root.close())
 	}
 	t.inherits = slices.Contains(names, defaultACL)
 	return t, nil

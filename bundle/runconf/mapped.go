@@ -52,10 +52,10 @@ func Rootless(spec *specs.Spec) {
 			return strings.HasPrefix(option, "gid=") || strings.HasPrefix(option, "uid=")
 		})
 	}
-	spec.Mounts = append(mounts,
+	spec.Mounts = slices.Concat(mounts, []specs.Mount{
 		specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "nosuid", "noexec", "nodev", "ro"}},
 		specs.Mount{Destination: "/etc/resolv.conf", Type: "bind", Source: "/etc/resolv.conf", Options: []string{"rbind", "ro"}},
-	)
+	})
 }
 
 // NewWithoutFiles is New for an image whose files are not at hand: HOME is

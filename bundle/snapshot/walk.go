@@ -136,8 +136,10 @@ func (c *cursor) look(path string) (*Entry, error) {
 	}
 	e := &Entry{
 		Path: path, Type: typeOf(st.Mode), Size: st.Size, UID: st.Uid, GID: st.Gid,
-		Mode: st.Mode & 0o7777, Nlink: uint64(st.Nlink), MTime: int64(st.Mtim.Sec),
-		stat: stamp{st.Ino, st.Mtim, st.Ctim},
+		Mode:  st.Mode & 0o7777,
+		Nlink: uint64(st.Nlink),   //nolint:unconvert // 32 bits on some architectures
+		MTime: int64(st.Mtim.Sec), //nolint:unconvert // as above
+		stat:  stamp{st.Ino, st.Mtim, st.Ctim},
 	}
 	if e.Type == "link" {
 		buf := make([]byte, unix.PathMax)
