@@ -15,7 +15,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "root", Local: true, DefaultText: "/run/hako, or $XDG_RUNTIME_DIR/hako if not root", Usage: "`DIR` for the state of containers, which should be in a tmpfs", TakesFile: true},
 		&cli.StringFlag{Name: "criu", Local: true, Hidden: true, Usage: "`PATH` of the criu binary; accepted for compatibility"},
 		&cli.BoolFlag{Name: "systemd-cgroup", Local: true, Usage: "let systemd manage the cgroup; linux.cgroupsPath is slice:prefix:name"},
-		&cli.StringFlag{Name: "rootless", Local: true, Value: "auto", Usage: "`MODE` for cgroup permission errors: true (ignore them; not supported yet), false or auto"},
+		&cli.StringFlag{Name: "rootless", Local: true, Value: "auto", Usage: "`MODE` for cgroup permission errors: true (go on without a cgroup), false or auto (true if not root)"},
 		&cli.StringFlag{Name: "timeline", Local: true, Usage: "write the steps of the command to `FILE` as a Chrome trace, also if it fails", TakesFile: true},
 	}
 }

@@ -12,7 +12,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +23,7 @@ import (
 	"strconv"
 
 	"github.com/hako-runtime/hako/libct"
+	"github.com/hako-runtime/hako/libct/host"
 	"github.com/hako-runtime/hako/libct/initproc"
 	"github.com/hako-runtime/hako/libct/timeline"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -170,12 +170,25 @@ To start a new container from the bundle in the current directory:
 
 See hako(8) and the manual page of each command, e.g. hako-run(8).`
 
-// defaultRoot is where state is kept without --root.
-func defaultRoot() string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && os.Geteuid() != 0 {
-		return filepath.Join(dir, "hako")
+// defaultRoot is where state is kept without --root. The second result says
+// that it is in $XDG_RUNTIME_DIR, where what is old may be removed unless it
+// has the sticky bit; XDG Base Directory Specification.
+func defaultRoot() (dir string, sticky bool) {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && isUsers() {
+		return filepath.Join(dir, "hako"), true
 	}
-	return "/run/hako"
+	return "/run/hako", false
+}
+
+// isUsers reports whether $XDG_RUNTIME_DIR is that of the user who runs hako.
+// In a user namespace whose root it is, it is, unless root logged in there; as
+// in runc.
+func isUsers() bool {
+	if os.Geteuid() != 0 {
+		return true
+	}
+	user, set := os.LookupEnv("USER")
+	return host.InUserNamespace() && (!set || user != "root")
 }
 
 // before runs when the command line has been understood, before the action.
@@ -195,11 +208,19 @@ func (a *app) configure(root *cli.Command) error {
 	if err := a.log.open(root.String("log"), root.String("log-format"), root.Bool("debug")); err != nil {
 		return err
 	}
-	dir, err := filepath.Abs(cmp.Or(root.String("root"), defaultRoot()))
+	dir, sticky := root.String("root"), false
+	if dir == "" {
+		dir, sticky = defaultRoot()
+	}
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	a.rt = libct.Runtime{Root: dir, Systemd: root.Bool("systemd-cgroup"), Warn: a.log.warn}
+	rootless, err := rootlessMode(root.String("rootless"))
+	if err != nil {
+		return err
+	}
+	a.rt = libct.Runtime{Root: dir, Sticky: sticky, Systemd: root.Bool("systemd-cgroup"), Rootless: rootless, Warn: a.log.warn}
 	if file := root.String("timeline"); file != "" {
 		// Now: create changes the directory.
 		if a.trace, err = os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644); err != nil {
@@ -213,22 +234,22 @@ func (a *app) configure(root *cli.Command) error {
 		a.rt.Debug = func(msg string) { a.log.record("debug", msg) }
 		a.rt.Timeline.Trace = a.log.step
 	}
-	return checkRootless(root.String("rootless"))
+	return nil
 }
 
-// checkRootless refuses what is not implemented.
-func checkRootless(value string) error {
+// rootlessMode understands --rootless.
+func rootlessMode(value string) (libct.Rootless, error) {
 	if value == "" || value == "auto" {
-		return nil
+		return libct.RootlessAuto, nil
 	}
 	on, err := strconv.ParseBool(value)
-	if err != nil {
-		return fmt.Errorf("--rootless %q: must be true, false or auto", value)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("--rootless %q: must be true, false or auto", value)
+	case on:
+		return libct.RootlessOn, nil
 	}
-	if on {
-		return notSupported("--rootless", "rootless")
-	}
-	return nil
+	return libct.RootlessOff, nil
 }
 
 // noCommand runs when no command was recognised.

@@ -31,6 +31,8 @@ var (
 type Runtime struct {
 	Root     string             // state root, e.g. /run/hako
 	Systemd  bool               // --systemd-cgroup
+	Rootless Rootless           // --rootless; "" is auto
+	Sticky   bool               // Root is in $XDG_RUNTIME_DIR: keep it from being cleaned up
 	Timeline *timeline.Recorder // nil: steps are not recorded
 	Warn     func(msg string)   // never nil
 	Debug    func(msg string)   // nil without --debug
@@ -294,7 +296,11 @@ func (c *Container) owner(known map[uint32]string) string {
 }
 
 // Processes lists the host's pids of all processes in the container.
+// The error matches [cgroup.ErrNone] if they cannot be told from others.
 func (c *Container) Processes() ([]int, error) {
+	if !c.hasCgroup() {
+		return c.members()
+	}
 	g, err := c.group()
 	if err != nil {
 		return nil, err

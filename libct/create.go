@@ -191,6 +191,7 @@ func (c *creation) compose() (warnings []string, err error) {
 	if c.facts, err = host.Probe(); err != nil {
 		return nil, err
 	}
+	c.r.applyRootless(&c.facts)
 	c.plan, warnings, err = plan.New(c.spec, c.facts, plan.Options{
 		ID: c.id, Bundle: c.bundle, NoPivot: c.o.NoPivot, NoNewKeyring: c.o.NoNewKeyring,
 		PreserveFDs: c.o.PreserveFDs, ListenFDs: listenFDs(), NotifySocket: c.r.notifySocket(c.id), Systemd: c.r.Systemd,
@@ -258,7 +259,12 @@ func (c *creation) reserve() (err error) {
 		return ErrExists
 	}
 	if err != nil {
-		return fmt.Errorf("state root: %w", err)
+		return stateRootError(c.r.Root, err)
+	}
+	if c.r.Sticky {
+		if err := os.Chmod(c.r.Root, 0o700|os.ModeSticky); err != nil {
+			return fmt.Errorf("state root: %w", err)
+		}
 	}
 	c.rec = record{
 		Version: recordVersion, ID: c.id, Created: time.Now().UTC(),
@@ -269,6 +275,13 @@ func (c *creation) reserve() (err error) {
 		return err
 	}
 	return c.r.makeNotifyDir(c.id)
+}
+
+func stateRootError(root string, err error) error {
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		return fmt.Errorf("state root: %w (set XDG_RUNTIME_DIR, or give --root)", err)
+	}
+	return fmt.Errorf("state root: %w", err)
 }
 
 // openSources opens what init may not look up for itself.
@@ -286,62 +299,27 @@ func (c *creation) openSources() error {
 	if c.plan.Setup.Root.Enter == rootfs.EnterChroot {
 		return nil
 	}
-	tree, err := rootfs.OpenRootFS(c.plan.Setup.Root.HostPath)
-	if err != nil {
-		return fmt.Errorf("root.path: %w", err)
-	}
-	c.attach(tree, plan.FileRoot, 0)
-	if err := c.openMounts(); err != nil {
-		return err
-	}
-	return c.openDevices()
-}
-
-func (c *creation) openMounts() error {
-	n := &c.plan.Namespaces
-	for i, m := range c.plan.Setup.Mounts {
-		if !c.needsSource(m) {
-			continue
-		}
-		f, err := rootfs.OpenSource(m, n.UIDMap, n.GIDMap)
-		if err != nil {
-			return fmt.Errorf("mounts[%d] %s: %w", m.Index, m.UnsafeDest, err)
-		}
-		c.attach(f, plan.FileMount, i)
-	}
-	return nil
-}
-
-// needsSource tells the rows of which init cannot find the source for itself:
-// bind mounts, and a /sys that stands in where sysfs cannot be mounted, as the
-// network namespace is not one of the container's user namespace;
-// user_namespaces(7).
-func (c *creation) needsSource(m rootfs.Mount) bool {
-	n := &c.plan.Namespaces
-	foreignNet := n.Has(unix.CLONE_NEWUSER) && n.New&unix.CLONE_NEWNET == 0
-	return m.Kind == rootfs.KindBind || m.Kind == rootfs.KindNew && m.FSType == "sysfs" && foreignNet
-}
-
-func (c *creation) openDevices() error {
-	for i, d := range c.plan.Setup.Devices {
-		if !d.Bind {
-			continue
-		}
-		f, err := rootfs.OpenDevice(d)
-		if err != nil {
-			return fmt.Errorf("linux.devices %s: %w", d.UnsafePath, err)
-		}
-		c.attach(f, plan.FileDevice, i)
-	}
-	if len(c.plan.Setup.Restrict.UnsafeMasked) == 0 {
+	err = rootfs.OpenSources(c.wanted(), func(part rootfs.Source, index int, f *os.File) {
+		c.attach(f, plan.Role(part), index)
+	})
+	if errors.Is(err, rootfs.ErrUnprivileged) {
+		c.openInside = true
 		return nil
 	}
-	null, err := rootfs.OpenTree("/dev/null", false, false)
-	if err != nil {
-		return err
+	return err
+}
+
+// wanted is what the container takes from the host's file systems. sysfs
+// cannot be mounted where the network namespace is not one of the container's
+// user namespace; user_namespaces(7).
+func (c *creation) wanted() rootfs.Wanted {
+	n, setup := &c.plan.Namespaces, c.plan.Setup
+	return rootfs.Wanted{
+		RootPath: setup.Root.HostPath, Mounts: setup.Mounts, Devices: setup.Devices,
+		Masks:     len(setup.Restrict.UnsafeMasked) > 0,
+		HostSysfs: n.Has(unix.CLONE_NEWUSER) && n.New&unix.CLONE_NEWNET == 0,
+		UIDMap:    n.UIDMap, GIDMap: n.GIDMap,
 	}
-	c.attach(null, plan.FileNull, 0)
-	return nil
 }
 
 // checkCgroup refuses a cgroup that others are in, which would be theirs also
@@ -361,7 +339,15 @@ func (c *creation) checkCgroup() (err error) {
 }
 
 func (c *creation) createCgroup() (err error) {
-	if err := c.unmade.Create(); err != nil {
+	err = c.unmade.Create()
+	if c.goesWithout(err) {
+		c.r.Warn(fmt.Sprintf("linux.cgroupsPath: %v: without a cgroup, as --rootless=true has it", err))
+		c.plan.Cgroup = cgroup.Spec{}
+		if c.unmade, err = cgroup.Open(c.plan.Cgroup, c.facts.Cgroup); err == nil {
+			err = c.dir.Anchor(c.plan.Cgroup.Anchor(c.facts.Cgroup), "")
+		}
+	}
+	if err != nil {
 		return err
 	}
 	c.group = c.unmade // from here on undo removes it
@@ -369,9 +355,10 @@ func (c *creation) createCgroup() (err error) {
 	return err
 }
 
-// openCgroupView prepares a mount of type cgroup: what is mounted on this
-// host, and, without a cgroup namespace, the directories themselves.
-func (c *creation) openCgroupView() error {
+// describeCgroupView prepares a mount of type cgroup: what is mounted on this
+// host, and where the container is. Without a cgroup of its own it sees its
+// caller's, which it must not be able to change.
+func (c *creation) describeCgroupView() error {
 	isCgroup := func(m rootfs.Mount) bool { return m.Kind == rootfs.KindCgroup }
 	if c.plan.Setup.Root.Enter == rootfs.EnterChroot || !slices.ContainsFunc(c.plan.Setup.Mounts, isCgroup) {
 		return nil
@@ -379,12 +366,28 @@ func (c *creation) openCgroupView() error {
 	view := &rootfs.CgroupMount{Namespaced: c.plan.Namespaces.Has(unix.CLONE_NEWCGROUP)}
 	c.plan.Setup.CgroupView = view
 	paths := c.group.Paths()
-	for _, h := range c.group.Hierarchies() {
+	hierarchies := c.group.Hierarchies()
+	if !c.plan.Cgroup.Exists() {
+		view.Foreign = true
+		var err error
+		if hierarchies, paths, err = cgroup.Own(c.facts.Cgroup); err != nil {
+			return err
+		}
+	}
+	for _, h := range hierarchies {
 		view.Hierarchies = append(view.Hierarchies, rootfs.CgroupHierarchy{
 			Name: h.Name, FSType: h.FSType, Options: h.Options, Path: paths[h.Name], Links: h.Links,
 		})
 	}
-	trees, err := rootfs.OpenCgroupView(view)
+	return nil
+}
+
+// openCgroupView opens it, if init cannot mount it anew.
+func (c *creation) openCgroupView() error {
+	if err := c.describeCgroupView(); err != nil || c.openInside {
+		return err
+	}
+	trees, err := rootfs.OpenCgroupView(c.plan.Setup.CgroupView)
 	if err != nil {
 		return err
 	}
@@ -456,7 +459,7 @@ func (c *creation) saveProcess() (err error) {
 	if c.rec.StartTime, err = startTime(c.rec.Pid); err != nil {
 		return c.explain(err)
 	}
-	if len(c.plan.Hooks.Prestart)+len(c.plan.Hooks.CreateRuntime) == 0 {
+	if len(c.plan.Hooks.Prestart)+len(c.plan.Hooks.CreateRuntime) == 0 && c.plan.Cgroup.Exists() {
 		return nil // nobody asks before it is ready; delete has the anchor
 	}
 	return c.dir.Save(&c.rec)

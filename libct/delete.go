@@ -56,7 +56,8 @@ func (r *Runtime) Delete(id string, force bool) error {
 
 // destroyUnread removes a container without a readable record: its create was
 // killed, or the record is damaged or of another version. All of its processes
-// are in its cgroup.
+// are in its cgroup. Without one, a create that was killed leaves none, as its
+// record comes before init is served.
 func (c *Container) destroyUnread() error {
 	group, err := c.anchored()
 	if err != nil {
@@ -112,6 +113,9 @@ func (c *Container) anchored() (cgroup.Group, error) {
 
 // killAll is best effort: destroy looks at what is left.
 func (c *Container) killAll() {
+	if !c.hasCgroup() {
+		_ = c.signalMembers(unix.SIGKILL)
+	}
 	if pidfd, err := openPidfd(c.record.Pid, c.record.StartTime); err == nil {
 		_ = unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0)
 		pidfd.Close()

@@ -47,6 +47,8 @@ type launch struct {
 	state      json.RawMessage
 	keyring    bool // the container has a session keyring of its own
 	foreground bool // hako copies the terminal
+	openInside bool // init opens the sources of mounts
+	adjustOOM  bool // init sets its oom score
 	target     *spawn.Target
 	cgroup     *os.File
 	preserve   int // descriptors from 3 on that are for the process
@@ -127,7 +129,14 @@ func (l *launch) adjust() error {
 		return nil
 	}
 	adj := strconv.Itoa(*p.OOMScoreAdj)
-	if err := os.WriteFile("/proc/"+strconv.Itoa(l.child.Pid)+"/oom_score_adj", []byte(adj), 0); err != nil {
+	err := os.WriteFile("/proc/"+strconv.Itoa(l.child.Pid)+"/oom_score_adj", []byte(adj), 0)
+	if errors.Is(err, fs.ErrPermission) {
+		// The file belongs to root as long as the process is not dumpable. It
+		// may still be allowed to raise its score by itself.
+		l.adjustOOM = true
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("process.oomScoreAdj %s: %w", adj, err)
 	}
 	return nil
@@ -151,7 +160,10 @@ func initsPart(p *plan.Plan) *plan.Plan {
 // serve sends the plan and answers init until it is ready. Nothing that init
 // says can make the host do anything twice.
 func (l *launch) serve() error {
-	boot := &plan.Boot{Plan: initsPart(l.plan), Files: l.roles, State: l.state, Keyring: l.keyring, Foreground: l.foreground, Record: l.r.Timeline != nil}
+	boot := &plan.Boot{
+		Plan: initsPart(l.plan), Files: l.roles, State: l.state, Keyring: l.keyring, Foreground: l.foreground,
+		OpenSources: l.openInside, AdjustOOM: l.adjustOOM, Record: l.r.Timeline != nil,
+	}
 	err := l.conn.Send(wire.Plan, boot, l.files...)
 	wire.CloseAll(l.files)
 	l.files = nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/hako-runtime/hako/libct/cgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,18 +15,18 @@ import (
 // The error matches [ErrNotRunning] if the container has stopped; with all
 // that is success. See runtime-spec runtime.md#kill.
 func (c *Container) Signal(sig unix.Signal, all bool) error {
-	group, err := c.group()
-	if err != nil {
-		return err
-	}
 	if all {
-		return group.Kill(sig)
+		return c.signalAll(sig)
 	}
 	pidfd, err := openPidfd(c.record.Pid, c.record.StartTime)
 	if err != nil {
 		return err
 	}
 	defer pidfd.Close()
+	if sig == unix.SIGKILL && !c.ownPidNamespace() {
+		// No init whose death would take the others along.
+		return c.killShared(pidfd)
+	}
 	if err := unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0); err != nil {
 		if errors.Is(err, unix.ESRCH) {
 			return ErrNotRunning
@@ -35,11 +36,21 @@ func (c *Container) Signal(sig unix.Signal, all bool) error {
 	if sig != unix.SIGKILL {
 		return nil
 	}
-	if !c.ownPidNamespace() {
-		// No init whose death would take the others along.
-		return group.Kill(sig)
-	}
 	return c.thawDying()
+}
+
+// killShared ends everything in a container whose pid namespace is not its
+// own. The others first: without a cgroup they are known by the namespaces of
+// the container's process.
+func (c *Container) killShared(pidfd *os.File) error {
+	err := c.signalAll(unix.SIGKILL)
+	if e := unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0); e != nil && !errors.Is(e, unix.ESRCH) {
+		err = errors.Join(err, os.NewSyscallError("pidfd_send_signal", e))
+	}
+	if errors.Is(err, cgroup.ErrNone) {
+		return nil // its only process that is known has been killed
+	}
+	return err
 }
 
 // thawDying lets a frozen process die: the v1 freezer holds back SIGKILL.

@@ -144,7 +144,12 @@ func Explain(dir *os.File, err error) error { return tree.Explain(dir, err) }
 const base = "/sys/fs/cgroup"
 
 // Open picks the driver for the layout of the host. It creates nothing.
+// Without path and unit the group is of a container that has no cgroup, on which
+// whatever needs one fails with [ErrNone].
 func Open(spec Spec, mode host.CgroupMode) (Group, error) {
+	if !spec.Exists() {
+		return none{}, nil
+	}
 	if err := checkPath(spec.Path); err != nil {
 		return nil, err
 	}

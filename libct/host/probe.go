@@ -12,7 +12,7 @@ import (
 //
 // The error matches [os.ErrNotExist] if /proc is not mounted.
 func Probe() (Facts, error) {
-	facts := Facts{EUID: unix.Geteuid()}
+	facts := Facts{EUID: unix.Geteuid(), EGID: unix.Getegid()}
 	userNS, err := inUserNamespace()
 	if err != nil {
 		return Facts{}, err
@@ -23,12 +23,22 @@ func Probe() (Facts, error) {
 	}
 	facts.OwnInit = facts.EUID == 0 && (!userNS || IsOwnNamespace("user", "/proc/1/ns/user"))
 	facts.Cgroup = cgroupMode()
+	if facts.Unprivileged() {
+		facts.ProbeDelegation()
+	}
 	if facts.LastCap, facts.Bounding, err = boundingSet(); err != nil {
 		return Facts{}, err
 	}
 	facts.AppArmor = appArmor()
 	facts.SELinux = seLinux()
 	return facts, nil
+}
+
+// InUserNamespace reports whether the caller is in a user namespace that is
+// not the first, as far as that can be known.
+func InUserNamespace() bool {
+	in, err := inUserNamespace()
+	return err == nil && in
 }
 
 // inUserNamespace compares with the inode of the first user namespace, which

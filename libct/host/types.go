@@ -7,6 +7,7 @@ package host
 // can describe any machine.
 type Facts struct {
 	EUID          int        `json:"euid"`
+	EGID          int        `json:"egid"`
 	UserNamespace bool       `json:"userNamespace"` // hako itself runs in a user namespace that is not the first
 	OwnInit       bool       `json:"ownInit"`       // hako is root of the user namespace that pid 1 is in: the machine's manager takes orders
 	Cgroup        CgroupMode `json:"cgroup"`
@@ -17,6 +18,12 @@ type Facts struct {
 	// SetgroupsDenied: hako's own user namespace denies setgroups(2), which
 	// the namespaces below inherit; user_namespaces(7).
 	SetgroupsDenied bool `json:"setgroupsDenied,omitempty"`
+
+	// CgroupDenied: hako may not make cgroups at the roots of the hierarchies.
+	// CgroupParent is the cgroup2 directory below the root where it may
+	// nevertheless; "" if nothing has been delegated to it. See [Facts.ProbeDelegation].
+	CgroupDenied bool   `json:"cgroupDenied,omitempty"`
+	CgroupParent string `json:"cgroupParent,omitempty"`
 }
 
 // CgroupMode is how the control group hierarchies are mounted; cgroups(7).

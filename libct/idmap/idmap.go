@@ -52,3 +52,9 @@ func add(base, offset uint32) (uint32, bool) {
 	sum := base + offset
 	return sum, sum >= base
 }
+
+// IsOnly reports whether maps maps hostID, that of the caller, and nothing
+// else: what may be written without privileges; user_namespaces(7).
+func IsOnly(maps []Map, hostID uint32) bool {
+	return len(maps) == 1 && maps[0].HostID == hostID && maps[0].Size == 1
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -66,6 +67,20 @@ func (s *stage) ownStdio() error {
 }
 
 func (s *stage) setLimits() error { return proc.SetRlimits(s.plan.Process.Rlimits) }
+
+// setOOMScore raises the score, or leaves it as it is; proc_pid_oom_score_adj(5).
+func (s *stage) setOOMScore() error {
+	want := strconv.Itoa(*s.plan.Process.OOMScoreAdj)
+	now, err := s.proc.ReadFile("self/oom_score_adj")
+	if err == nil && strings.TrimSpace(string(now)) == want {
+		return nil
+	}
+	err = s.proc.WriteFile("self/oom_score_adj", []byte(want))
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("process.oomScoreAdj %s: lowering it takes CAP_SYS_RESOURCE on the host: %w", want, err)
+	}
+	return err
+}
 
 func (s *stage) setScheduling() error {
 	p := &s.plan.Process

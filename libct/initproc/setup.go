@@ -78,6 +78,25 @@ func (s *stage) openOwnProc() (err error) {
 	return err
 }
 
+// openSources does what the host does where it may mount.
+func (s *stage) openSources() error {
+	setup := s.plan.Setup
+	give := func(part rootfs.Source, index int, f *os.File) {
+		s.files[plan.File{Role: plan.Role(part), Index: index}] = f
+	}
+	trees, err := rootfs.OpenCgroupView(setup.CgroupView)
+	if err != nil {
+		return err
+	}
+	for i, t := range trees {
+		give(rootfs.SourceCgroup, i, t)
+	}
+	return rootfs.OpenSources(rootfs.Wanted{
+		RootPath: setup.Root.HostPath, Mounts: setup.Mounts, Devices: setup.Devices,
+		Masks: len(setup.Restrict.UnsafeMasked) > 0, HostSysfs: true, Inside: true,
+	}, give)
+}
+
 func (s *stage) attachRoot() (err error) {
 	role := plan.File{Role: plan.FileRoot}
 	tree := s.files[role]

@@ -34,6 +34,8 @@ func createSteps() []row {
 		// The host's own /proc, before anything of the image is in sight.
 		{"open procfs", (*stage).openHostProc, nil},
 		{"join a session keyring", (*stage).joinKeyring, oldKeyring},
+		// Rootless, the host cannot; here they are its paths still.
+		{"open the sources of mounts", (*stage).openSources, sourcesSent},
 		// From here on every path is resolved beneath the container's root.
 		{"attach the root", (*stage).attachRoot, unless(mounts)},
 		{"open the root", (*stage).openRoot, unless(chrootOnly)},
@@ -88,6 +90,7 @@ func processSteps() []row {
 	return []row{
 		{"use the terminal", (*stage).useTerminal, noTerminal},
 		{"own standard streams", (*stage).ownStdio, nil},
+		{"set the oom score", (*stage).setOOMScore, oomScoreSet},
 		{"set resource limits", (*stage).setLimits, nil},
 		{"set scheduling", (*stage).setScheduling, nil},
 		{"set the memory policy", (*stage).setMemory, nil},
@@ -113,6 +116,9 @@ func hostCgroupNamespace(s *stage) bool {
 }
 
 func mountNamespaceOnly(s *stage) bool { return s.files[plan.File{Role: plan.FileRoot}] == nil }
+
+func sourcesSent(s *stage) bool { return !s.boot.OpenSources }
+func oomScoreSet(s *stage) bool { return !s.boot.AdjustOOM }
 
 func oldKeyring(s *stage) bool { return !s.boot.Keyring }
 func noTerminal(s *stage) bool { return !s.plan.Process.Terminal }

@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 
+	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/timeline"
 )
 
@@ -21,6 +22,10 @@ type Boot struct {
 	Foreground bool `json:"foreground,omitempty"`
 	Keyring    bool `json:"keyring,omitempty"` // join the container's session keyring
 	Record     bool `json:"record,omitempty"`  // record a timeline
+	// What the host has not the privileges for, and init does in the
+	// container's user namespace.
+	OpenSources bool `json:"openSources,omitempty"` // open the sources of mounts
+	AdjustOOM   bool `json:"adjustOOM,omitempty"`   // set the oom score
 }
 
 // File is the part that one descriptor plays.
@@ -34,14 +39,14 @@ type Role string
 
 // The roles.
 const (
-	FileRoot    Role = "root"    // the root file system, a detached mount
-	FileMount   Role = "mount"   // the source of Setup.Mounts[Index], a detached mount
-	FileDevice  Role = "device"  // the node of Setup.Devices[Index], a detached mount
-	FileConsole Role = "console" // a socket that wants the terminal
-	FileStart   Role = "start"   // the read end of the start FIFO
-	FileResult  Role = "result"  // the write end of the result FIFO
-	FileNull    Role = "null"    // the host's /dev/null, a detached mount, for masks
-	FileCgroup  Role = "cgroup"  // the container's directory in Setup.CgroupView.Hierarchies[Index], a detached mount
+	FileRoot         = Role(rootfs.SourceRoot)   // the root file system, a detached mount
+	FileMount        = Role(rootfs.SourceMount)  // the source of Setup.Mounts[Index], a detached mount
+	FileDevice       = Role(rootfs.SourceDevice) // the node of Setup.Devices[Index], a detached mount
+	FileConsole Role = "console"                 // a socket that wants the terminal
+	FileStart   Role = "start"                   // the read end of the start FIFO
+	FileResult  Role = "result"                  // the write end of the result FIFO
+	FileNull         = Role(rootfs.SourceNull)   // the host's /dev/null, a detached mount, for masks
+	FileCgroup       = Role(rootfs.SourceCgroup) // the container's directory in Setup.CgroupView.Hierarchies[Index], a detached mount
 )
 
 // Listener is the payload of wire.Seccomp.

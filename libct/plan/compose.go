@@ -80,6 +80,7 @@ func New(spec *specs.Spec, facts host.Facts, o Options) (p *Plan, warnings []str
 	if l := c.plan.Cgroup.Limits; l != nil {
 		c.agree(l)
 	}
+	c.limitsWithoutCgroup()
 	if c.process == nil {
 		c.section = "config.md#process"
 		c.refuse(missing, "process")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hako-runtime/hako/libct/caps"
+	"github.com/hako-runtime/hako/libct/idmap"
 	"golang.org/x/sys/unix"
 )
 
@@ -131,11 +132,10 @@ func unusable(n uint32) string {
 }
 
 // setgroupsDenied reports whether the groups cannot be set: in a user
-// namespace whose one gid an unprivileged process mapped by itself, and where
-// hako's own namespace denies it; user_namespaces(7).
+// namespace where an unprivileged process mapped its own gid by itself, and
+// where hako's own namespace denies it; user_namespaces(7).
 func (c *composer) setgroupsDenied() bool {
-	gids := c.target().GIDMap
-	if c.facts.EUID != 0 && len(gids) == 1 && gids[0].Size == 1 {
+	if c.facts.EUID != 0 && idmap.IsOnly(c.target().GIDMap, uint32(c.facts.EGID)) {
 		return true
 	}
 	return c.facts.SetgroupsDenied

@@ -14,11 +14,16 @@ import (
 )
 
 // cgroupsPath is relative to the root of each hierarchy with or without a
-// leading slash; docs/design.md.
+// leading slash, but for a user to whom a cgroup is delegated: a relative one
+// starts there. Who may make no cgroup gets none, unless the config names one;
+// docs/design.md.
 func (c *composer) cgroupsPath() {
 	given := c.linux.CgroupsPath
 	if c.options.Systemd {
 		c.systemdUnit()
+		return
+	}
+	if given == "" && c.facts.CgroupDenied && c.facts.CgroupParent == "" {
 		return
 	}
 	if !strings.Contains(given, "/") && strings.Count(given, ":") == 2 {
@@ -26,6 +31,9 @@ func (c *composer) cgroupsPath() {
 		return
 	}
 	clean := path.Clean("/" + cmp.Or(given, c.options.ID))
+	if c.facts.CgroupDenied && !path.IsAbs(given) && clean != "/" {
+		clean = path.Join("/", c.facts.CgroupParent, clean)
+	}
 	switch {
 	case clean == "/":
 		c.refuse(quote(given)+" is the root, which holds every process", "linux.cgroupsPath")

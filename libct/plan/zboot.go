@@ -331,6 +331,18 @@ func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, 
 			} else {
 				out.Record = bool(in.Bool())
 			}
+		case "openSources":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.OpenSources = bool(in.Bool())
+			}
+		case "adjustOOM":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.AdjustOOM = bool(in.Bool())
+			}
 		default:
 			in.SkipRecursive()
 		}
@@ -387,6 +399,16 @@ func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan2(out *jwriter.Write
 		const prefix string = ",\"record\":"
 		out.RawString(prefix)
 		out.Bool(bool(in.Record))
+	}
+	if in.OpenSources {
+		const prefix string = ",\"openSources\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.OpenSources))
+	}
+	if in.AdjustOOM {
+		const prefix string = ",\"adjustOOM\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.AdjustOOM))
 	}
 	out.RawByte('}')
 }

@@ -1808,6 +1808,12 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctRootfs2(in *jlexer.Lexer,
 			} else {
 				out.Namespaced = bool(in.Bool())
 			}
+		case "foreign":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Foreign = bool(in.Bool())
+			}
 		case "hierarchies":
 			if in.IsNull() {
 				in.Skip()
@@ -1849,6 +1855,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctRootfs2(out *jwriter.Writ
 		const prefix string = ",\"namespaced\":"
 		out.RawString(prefix[1:])
 		out.Bool(bool(in.Namespaced))
+	}
+	if in.Foreign {
+		const prefix string = ",\"foreign\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.Foreign))
 	}
 	if len(in.Hierarchies) != 0 {
 		const prefix string = ",\"hierarchies\":"

@@ -14,6 +14,11 @@ func (mt *Mounter) cgroup(m Mount) error {
 	if mt.View == nil || len(mt.View.Hierarchies) == 0 {
 		return errors.New("the host has no cgroup hierarchy to show")
 	}
+	if mt.View.Foreign {
+		m.Attr.Set |= unix.MOUNT_ATTR_RDONLY
+		m.Attr.Clear &^= unix.MOUNT_ATTR_RDONLY
+		m.RecAttr.Clear &^= unix.MOUNT_ATTR_RDONLY
+	}
 	t, err := mt.target(m, true, nil)
 	if err != nil {
 		return err

@@ -80,6 +80,7 @@ type Device struct {
 // CgroupMount tells KindCgroup rows what the container may see.
 type CgroupMount struct {
 	Namespaced  bool              `json:"namespaced"`            // the container has its own cgroup namespace
+	Foreign     bool              `json:"foreign,omitempty"`     // the cgroup is its caller's: shown read-only, whatever the row says
 	Hierarchies []CgroupHierarchy `json:"hierarchies,omitempty"` // v1 and hybrid: one mount each; v2: exactly one with FSType cgroup2
 }
 

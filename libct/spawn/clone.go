@@ -30,6 +30,7 @@ type childArgs struct {
 	first, second cloneArgs
 	twoSteps      bool
 	wait          bool
+	visible       bool // the host's user has to reach our id maps in /proc
 	becomeRoot    bool
 	joined        uint64  // CLONE_NEW* of all joins
 	bornIn        uintptr // pidfd of whose pid namespace the child is born in; 0: ours
@@ -167,6 +168,11 @@ func fork(a *childArgs) (result uintptr) {
 	runtimeBeforeFork()
 	// The child's default is what this thread has now.
 	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, defaultTimerSlackNS, 0, 0, 0, 0)
+	if a.visible {
+		// The child's default again: hako may be non-dumpable since an earlier
+		// clone, or because its file cannot be read.
+		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0, 0)
+	}
 	if a.bornIn != 0 {
 		// The child is visible inside before it can do anything about that.
 		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
@@ -196,9 +202,10 @@ func fork(a *childArgs) (result uintptr) {
 func child(a *childArgs) {
 	// Before anything is joined: what is inside must not ptrace us
 	// (the class of CVE-2016-9962). Where memory is shared, hako itself stays
-	// so as well; it has nothing to show to anybody either.
-	if _, _, e := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0); e != 0 {
-		fail(a, stepDumpable, 0, e, 0)
+	// so as well; it has nothing to show to anybody either. awaitHost makes up
+	// for one that is born dumpable, alone in a new user namespace.
+	if !a.visible || a.twoSteps {
+		setDumpable(a, 0)
 	}
 	if a.goWriteFD != 0 {
 		syscall.RawSyscall(unix.SYS_CLOSE, a.goWriteFD, 0, 0)
@@ -239,6 +246,9 @@ func intermediate(a *childArgs) {
 		if _, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, user, 0, 0); e != 0 {
 			fail(a, stepUnshare, 0, e, 0)
 		}
+	}
+	if a.visible {
+		setDumpable(a, 1)
 	}
 	if a.wait {
 		send(a, stepReadyForMaps, 0, 0, 0)
@@ -294,7 +304,18 @@ func awaitHost(a *childArgs) {
 		if n == 0 { // the host is gone
 			exit(1)
 		}
-		return
+		break
+	}
+	if a.visible {
+		setDumpable(a, 0)
+	}
+}
+
+//go:nosplit
+//go:norace
+func setDumpable(a *childArgs, value uintptr) {
+	if _, _, e := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, value, 0, 0, 0, 0); e != 0 {
+		fail(a, stepDumpable, 0, e, 0)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/hako-runtime/hako/libct/idmap"
 	"golang.org/x/sys/unix"
 )
 
@@ -68,6 +67,9 @@ func (a *childArgs) addClones(c Child) {
 	// the host has placed init.
 	flags &^= unix.CLONE_NEWCGROUP
 	a.wait = flags&unix.CLONE_NEWUSER != 0
+	// /proc/PID/uid_map of a process that is not dumpable belongs to the root
+	// of the namespace in which hako was executed; proc_pid(5).
+	a.visible = a.wait && unix.Geteuid() != 0
 	a.becomeRoot = a.wait || a.joined&unix.CLONE_NEWUSER != 0
 	a.twoSteps = a.bornIn == 0 && (a.njoins > 0 || flags&unix.CLONE_NEWTIME != 0)
 
@@ -223,27 +225,6 @@ func isOurs(f *os.File, flag uint64) (bool, error) {
 		return false, os.NewSyscallError("fstat", err)
 	}
 	return ours.Dev == theirs.Dev && ours.Ino == theirs.Ino, nil
-}
-
-// writeMaps maps the ids of the new user namespace that pid waits in;
-// user_namespaces(7).
-func writeMaps(pid int, n Namespaces) error {
-	if n.New&unix.CLONE_NEWUSER == 0 {
-		return nil
-	}
-	dir := "/proc/" + strconv.Itoa(pid) + "/"
-	if unix.Geteuid() != 0 {
-		if err := os.WriteFile(dir+"setgroups", []byte("deny"), 0); err != nil {
-			return err
-		}
-	}
-	if err := os.WriteFile(dir+"uid_map", idmap.Format(n.UIDMap), 0); err != nil {
-		return fmt.Errorf("linux.uidMappings: %w", err)
-	}
-	if err := os.WriteFile(dir+"gid_map", idmap.Format(n.GIDMap), 0); err != nil {
-		return fmt.Errorf("linux.gidMappings: %w", err)
-	}
-	return nil
 }
 
 // Differing returns the CLONE_NEW* flags of the namespaces in which process

@@ -222,6 +222,12 @@ func cloneError(c Child, a *childArgs, errno syscall.Errno) error {
 	if errno == unix.ENOSPC {
 		return fmt.Errorf("%w (limit of namespaces, see /proc/sys/user/max_*_namespaces)", err)
 	}
+	if errno == unix.EPERM && unix.Geteuid() != 0 {
+		return fmt.Errorf("%w (are user namespaces open to unprivileged users? see kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)", err)
+	}
+	if errno == unix.EACCES && c.Cgroup != nil {
+		return fmt.Errorf("%w (into cgroup %s: the caller's cgroup has to be beneath the same delegated one)", err, c.Cgroup.Name())
+	}
 	if errno == unix.EINVAL && c.Cgroup != nil {
 		return fmt.Errorf("%w (a namespace type that this kernel lacks?)", err)
 	}

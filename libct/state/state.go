@@ -165,7 +165,8 @@ func (d *Dir) Busy() bool {
 // Anchor remembers where the container's processes are, before there are any.
 // Its format never changes, so that a container can be removed whose record
 // was never written, is damaged, or is from another version: one line for the
-// cgroup mode and who manages it, and the path.
+// cgroup mode and who manages it, and the path, which is empty if the container
+// has none.
 func (d *Dir) Anchor(mode, cgroup string) error {
 	return os.WriteFile(filepath.Join(d.path, anchorFile), []byte(mode+"\n"+cgroup+"\n"), 0o600)
 }
@@ -179,7 +180,7 @@ func (d *Dir) Anchored() (mode, cgroup string, err error) {
 	}
 	mode, rest, _ := strings.Cut(string(data), "\n")
 	cgroup, end, ok := strings.Cut(rest, "\n")
-	if !ok || end != "" || cgroup == "" {
+	if !ok || end != "" {
 		return "", "", fmt.Errorf("%s: damaged", filepath.Join(d.path, anchorFile))
 	}
 	return mode, cgroup, nil
