@@ -79,7 +79,6 @@ func TestBadCommandLinesGiveOneLine(t *testing.T) {
 		{[]string{"create", "--preserve-fds", "-1", "a"}, `hako create: invalid value "-1" for flag -preserve-fds: must not be negative; see hako create --help`, 1},
 		{[]string{"--log-format", "xml", "list"}, `hako list: --log-format "xml": must be text or json`, 1},
 		{[]string{"--log-format", "xml", "exec", "a", "sh"}, `hako exec: --log-format "xml": must be text or json`, 255},
-		{[]string{"--rootless", "true", "create", "a"}, "hako create: --rootless: not supported yet (issue: rootless)", 1},
 		{[]string{"--rootless", "maybe", "create", "a"}, `hako create: --rootless "maybe": must be true, false or auto`, 1},
 		{[]string{"update", "a", "--memory", "-1"}, "hako update a: container does not exist", 1},
 		{[]string{"update", "--memory", "50M", "-r", "-", "a"}, "hako update a: container does not exist", 1},

@@ -9,7 +9,6 @@ import (
 	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/plan"
-	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/spawn"
 	"github.com/hako-runtime/hako/libct/wire"
 	"golang.org/x/sys/unix"
@@ -165,28 +164,24 @@ func TestSubCgroup(t *testing.T) {
 	}
 }
 
-func TestOnlyRowsThatInitCannotServeGetASource(t *testing.T) {
-	sysfs := rootfs.Mount{Kind: rootfs.KindNew, FSType: "sysfs"}
+func TestTheHostsSysfsStandsInWhereTheNetworkIsNotTheContainers(t *testing.T) {
 	user := []spawn.Join{{Flag: unix.CLONE_NEWUSER}}
 	for _, c := range []struct {
 		name string
-		row  rootfs.Mount
 		n    spawn.Namespaces
 		want bool
 	}{
-		{"bind", rootfs.Mount{Kind: rootfs.KindBind}, spawn.Namespaces{}, true},
-		{"proc", rootfs.Mount{Kind: rootfs.KindNew, FSType: "proc"}, spawn.Namespaces{New: unix.CLONE_NEWUSER}, false},
-		{"sysfs, the host's network", sysfs, spawn.Namespaces{}, false},
-		{"sysfs, new user, the host's network", sysfs, spawn.Namespaces{New: unix.CLONE_NEWUSER}, true},
-		{"sysfs, new user, new network", sysfs, spawn.Namespaces{New: unix.CLONE_NEWUSER | unix.CLONE_NEWNET}, false},
-		{"sysfs, joined user, the host's network", sysfs, spawn.Namespaces{Join: user}, true},
-		{"sysfs, joined user, joined network", sysfs, spawn.Namespaces{Join: append(user, spawn.Join{Flag: unix.CLONE_NEWNET})}, true},
-		{"sysfs, joined user, new network", sysfs, spawn.Namespaces{New: unix.CLONE_NEWNET, Join: user}, false},
+		{"the host's network", spawn.Namespaces{}, false},
+		{"new user, the host's network", spawn.Namespaces{New: unix.CLONE_NEWUSER}, true},
+		{"new user, new network", spawn.Namespaces{New: unix.CLONE_NEWUSER | unix.CLONE_NEWNET}, false},
+		{"joined user, the host's network", spawn.Namespaces{Join: user}, true},
+		{"joined user, joined network", spawn.Namespaces{Join: append(user, spawn.Join{Flag: unix.CLONE_NEWNET})}, true},
+		{"joined user, new network", spawn.Namespaces{New: unix.CLONE_NEWNET, Join: user}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cr := &creation{launch: launch{}}
-			cr.plan = &plan.Plan{Namespaces: c.n}
-			if got := cr.needsSource(c.row); got != c.want {
+			cr.plan = &plan.Plan{Namespaces: c.n, Setup: &plan.Setup{}}
+			if got := cr.wanted().HostSysfs; got != c.want {
 				t.Errorf("got %v", got)
 			}
 		})

@@ -226,7 +226,7 @@ func (s *stage) dropPrivileges() error {
 	if err := caps.SetKeepCaps(true); err != nil {
 		return err
 	}
-	if err := setIDs(p); err != nil {
+	if err := setIDs(p, s.groupsFrozen); err != nil {
 		return err
 	}
 	if err := caps.SetKeepCaps(false); err != nil {
@@ -250,15 +250,26 @@ func (s *stage) dropPrivileges() error {
 	return nil
 }
 
+func (s *stage) groupsFrozen() bool {
+	text, err := s.proc.ReadFile("self/setgroups")
+	return err == nil && strings.TrimSpace(string(text)) == "deny"
+}
+
 // setIDs uses raw calls: package syscall's change every thread, which costs,
 // and the other threads end at execve anyway.
-func setIDs(p *plan.Process) error {
+//
+// frozen tells whether a user namespace that was joined denies setgroups(2).
+func setIDs(p *plan.Process, frozen func() bool) error {
 	if !p.KeepGroups {
 		var first *uint32
 		if len(p.AdditionalGIDs) > 0 {
 			first = &p.AdditionalGIDs[0]
 		}
-		if err := rawSetgroups(len(p.AdditionalGIDs), first); err != nil {
+		err := rawSetgroups(len(p.AdditionalGIDs), first)
+		if errors.Is(err, unix.EPERM) && first == nil && frozen() {
+			err = nil
+		}
+		if err != nil {
 			return fmt.Errorf("process.user.additionalGids: %w", os.NewSyscallError("setgroups", err))
 		}
 	}

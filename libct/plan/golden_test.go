@@ -41,7 +41,7 @@ func goldenCases() map[string]struct {
 		"default":    {rootFacts, testOptions()},
 		"docker":     {lsm, testOptions()},
 		"podman":     {rootFacts, testOptions()},
-		"rootless":   {host.Facts{EUID: 1000, LastCap: 40, Bounding: 1<<41 - 1}, testOptions()},
+		"rootless":   {host.Facts{EUID: 1000, EGID: 1000, LastCap: 40, Bounding: 1<<41 - 1}, testOptions()},
 		"everything": {everything, notify},
 	}
 }

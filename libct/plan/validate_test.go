@@ -105,7 +105,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestRootlessRules(t *testing.T) {
-	facts := host.Facts{EUID: 1000, LastCap: 40, Bounding: 1<<41 - 1}
+	facts := host.Facts{EUID: 1000, EGID: 1000, LastCap: 40, Bounding: 1<<41 - 1}
 	_, _, err := New(load(t, "default"), facts, testOptions())
 	want(t, err, "linux.namespaces", "needs a user namespace", "")
 
@@ -119,6 +119,66 @@ func TestRootlessRules(t *testing.T) {
 	spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}}
 	_, _, err = New(spec, facts, testOptions())
 	want(t, err, "linux.netDevices", "needs root privileges", "")
+}
+
+// Where the cgroup of an unprivileged user is, if there is one.
+func TestCgroupOfAnUnprivilegedUser(t *testing.T) {
+	facts := host.Facts{EUID: 1000, EGID: 1000, LastCap: 40, Bounding: 1<<41 - 1, Cgroup: host.CgroupV2, CgroupDenied: true}
+	delegated := facts
+	delegated.CgroupParent = "/user.slice/x.scope"
+	for _, tc := range []struct {
+		name  string
+		facts host.Facts
+		given string
+		want  string
+	}{
+		{"none", facts, "", ""},
+		{"none, a relative one is asked for", facts, "a", "/a"},
+		{"none, an absolute one is asked for", facts, "/a", "/a"},
+		{"delegated", delegated, "", "/user.slice/x.scope/" + testOptions().ID},
+		{"delegated, a relative one is asked for", delegated, "a/b", "/user.slice/x.scope/a/b"},
+		{"delegated, one that leads out is asked for", delegated, "../../b", "/user.slice/x.scope/b"},
+		{"delegated, an absolute one is asked for", delegated, "/a", "/a"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			spec := load(t, "rootless")
+			spec.Linux.CgroupsPath = tc.given
+			p, _, err := New(spec, tc.facts, testOptions())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Cgroup.Path != tc.want || p.Cgroup.Exists() != (tc.want != "") {
+				t.Errorf("got %q, want %q", p.Cgroup.Path, tc.want)
+			}
+			limit := int64(7)
+			spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}
+			_, _, err = New(spec, tc.facts, testOptions())
+			if refused := err != nil && strings.Contains(err.Error(), "takes a cgroup, and none is delegated"); refused != (tc.want == "") {
+				t.Errorf("with a limit: %v", err)
+			}
+		})
+	}
+}
+
+// Groups are frozen only where the user's own gid is all that is mapped.
+func TestGroupsOfAnUnprivilegedUser(t *testing.T) {
+	facts := host.Facts{EUID: 1000, EGID: 1000, LastCap: 40, Bounding: 1<<41 - 1}
+	for _, tc := range []struct {
+		name string
+		gids []specs.LinuxIDMapping
+		want bool
+	}{
+		{"the own", []specs.LinuxIDMapping{{HostID: 1000, Size: 1}}, true},
+		{"another, by the helper", []specs.LinuxIDMapping{{HostID: 100000, Size: 1}}, false},
+		{"a range", []specs.LinuxIDMapping{{HostID: 1000, Size: 1}, {ContainerID: 1, HostID: 100000, Size: 9}}, false},
+	} {
+		spec := load(t, "rootless")
+		spec.Linux.GIDMappings = tc.gids
+		p, _, err := New(spec, facts, testOptions())
+		if err != nil || p.Process.KeepGroups != tc.want {
+			t.Errorf("%s: got %v, %v", tc.name, p.Process.KeepGroups, err)
+		}
+	}
 }
 
 func TestWarnings(t *testing.T) {

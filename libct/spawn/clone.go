@@ -275,6 +275,10 @@ func intermediate(a *childArgs) {
 //go:nosplit
 //go:norace
 func joinAll(a *childArgs) {
+	if a.joined&unix.CLONE_NEWUSER != 0 {
+		// The namespace may deny it, and then our groups would be inside.
+		syscall.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0)
+	}
 	for i := 0; i < a.njoins; i++ {
 		j := &a.joins[i]
 		if j.flags == 0 {

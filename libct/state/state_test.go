@@ -431,7 +431,13 @@ func TestTheAnchorIsKept(t *testing.T) {
 	if mode, path, err := d.Anchored(); mode != "hybrid" || path != "/a b/web" || err != nil {
 		t.Errorf("got %q, %q, %v", mode, path, err)
 	}
-	for _, damaged := range []string{"", "v2", "v2\n", "v2\n\n", "v2\n/x", "v2\n/x\nmore\n"} {
+	if err := d.Anchor("v2", ""); err != nil {
+		t.Fatal(err)
+	}
+	if mode, path, err := d.Anchored(); mode != "v2" || path != "" || err != nil {
+		t.Errorf("without a cgroup: got %q, %q, %v", mode, path, err)
+	}
+	for _, damaged := range []string{"", "v2", "v2\n", "v2\n/x", "v2\n/x\nmore\n"} {
 		if err := os.WriteFile(filepath.Join(d.path, anchorFile), []byte(damaged), 0o600); err != nil {
 			t.Fatal(err)
 		}
