@@ -90,11 +90,14 @@ type processFunc = func(*specs.Process) (*specs.Process, error)
 func execProcess(c *cli.Command) (processFunc, error) {
 	args := c.Args().Tail()
 	if file := c.String("process"); file != "" {
-		p, err := plan.ReadProcess(file)
-		if err != nil {
-			return nil, fmt.Errorf("--process: %w", err)
-		}
-		return func(*specs.Process) (*specs.Process, error) { return p, nil }, nil
+		// A pipe can be read once: not before hako has executed itself protected.
+		return func(*specs.Process) (*specs.Process, error) {
+			p, err := plan.ReadProcess(file)
+			if err != nil {
+				return nil, fmt.Errorf("--process: %w", err)
+			}
+			return p, nil
+		}, nil
 	}
 	if len(args) == 0 {
 		return nil, errors.New("neither a command nor --process is given; see hako exec --help")

@@ -104,6 +104,27 @@ hostile_program() {
 	not grep OVERWRITTEN "$OUT"
 }
 
+@test "exe: that hako executes itself first changes nothing: arguments, streams, descriptors, pipes, files" {
+	with_ptrace
+	start_container
+	fails_with 255 'executable file not found' exec "$ID" missing
+	fails_with 7 '' exec "$ID" sh -c 'exit 7' || [[ $status == 7 && -z $stderr ]]
+	equal "in out" "$(echo in | "$HAKO" --root "$ROOT" exec --preserve-fds 1 "$ID" sh -c 'cat; cat <&3' 3< <(echo out) | xargs)"
+	jq '.process | .args = ["echo", "by a pipe"]' "$BUNDLE/config.json" >"$T/process.json"
+	equal "by a pipe" "$("$HAKO" --root "$ROOT" exec --process /dev/fd/9 "$ID" 9< <(cat "$T/process.json") 3>&-)"
+	cd "$T"
+	ok --timeline trace --log log exec --detach --pid-file pid "$ID" sleep 100000
+	filled "$T/pid" && filled "$T/trace"
+	equal "0 1 2" "$(cd "/proc/$(<"$T/pid")/fd" && echo [0-9]*)"
+	# create, of a bundle whose path is relative to the caller's directory.
+	update_config --arg p "/proc/$(init)/ns/pid" --arg c "/$MARK-2" '.process.args = ["echo", "joined"] | .linux.cgroupsPath = $c |
+		.linux.namespaces |= map(if .type == "pid" then .path = $p else . end)'
+	cd "$(dirname "$BUNDLE")"
+	ok run --bundle "$(basename "$BUNDLE")" --pid-file pid2 "$ID-2"
+	equal joined "$output"
+	filled pid2
+}
+
 # --- the process that enters
 
 @test "exec: a process of the container cannot look into the one that enters (CVE-2016-9962)" {
