@@ -229,7 +229,7 @@ malformed() {
 	for one in 'ociVersion: is missing \(config.md#specification-version\)' \
 		'linux.namespaces\[[56]\].type: unknown namespace "foo" \(config-linux.md#namespaces\)' \
 		'linux.sysctl\["kernel.panic"\]: [^;]* \(config-linux.md#sysctl\)' \
-		'linux.seccomp.defaultAction: unknown action "SCMP_ACT_NO"[^;]* \(config-linux.md#seccomp\)' \
+		'linux.seccomp.defaultAction: unknown action "SCMP_ACT_NO"; [^(]* \(config-linux.md#seccomp\)' \
 		'process.args: is empty; it needs the program \(config.md#process\)' \
 		'process.cwd: "x" is not an absolute path \(config.md#process\)'; do
 		contains "$one" "$stderr"

@@ -21,7 +21,8 @@ func TestTablesAgreeWithLibseccomp(t *testing.T) {
 			t.Run(shortName(a.name), func(t *testing.T) {
 				theirs := p.table(shortName(a.name))
 				if len(theirs) == 0 {
-					t.Skipf("libseccomp %v does not know the architecture", v)
+					t.Logf("libseccomp %v does not know the architecture", v)
+					return
 				}
 				compareTables(t, numbers(m, &a), theirs)
 			})
@@ -45,7 +46,8 @@ func compareTables(t *testing.T, ours, theirs map[string]uint32) {
 		if n, ok := ours[name]; !ok || n != theirs[name] {
 			t.Errorf("%s is %d in libseccomp; we have %d, %v", name, theirs[name], n, ok)
 		}
-		if theirs[name] < armPrivate || theirs[name] > x32Bit {
+		// x32 has calls of its own from 512 on, ARM far above the others.
+		if n := theirs[name]; n < armPrivate || n >= x32Bit && n < x32Bit+512 {
 			newest = max(newest, theirs[name])
 		}
 	}
