@@ -110,15 +110,16 @@ type bundleDir struct {
 	release []func()
 }
 
-func openBundle(path string) (*bundleDir, error) {
+// how is unix.LOCK_EX, or unix.LOCK_SH for who changes nothing.
+func openBundle(path string, how int) (*bundleDir, error) {
 	lock, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	b := &bundleDir{path: path, lock: lock}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.Flock(int(lock.Fd()), how|unix.LOCK_NB); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("bundle %s: another command works on it: %w", path, os.NewSyscallError("flock", err))
+		return nil, fmt.Errorf("bundle %s: another command changes it: %w", path, os.NewSyscallError("flock", err))
 	}
 	if err := b.read(); err != nil {
 		lock.Close()
@@ -204,7 +205,7 @@ func commitBundle(ctx context.Context, cmd *cli.Command, options commitOptions) 
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	b, err := openBundle(args[0])
+	b, err := openBundle(args[0], unix.LOCK_EX)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}

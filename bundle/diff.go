@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/hako-runtime/hako/bundle/layer"
 	"github.com/hako-runtime/hako/bundle/snapshot"
@@ -71,7 +72,7 @@ func diffAction(ctx context.Context, cmd *cli.Command) error {
 
 // diffBundle leaves out what commit would, if the image is still to be had.
 func diffBundle(ctx context.Context, cmd *cli.Command, path string) ([]snapshot.Delta, error) {
-	b, err := openBundle(path)
+	b, err := openBundle(path, unix.LOCK_SH)
 	if err != nil {
 		return nil, err
 	}

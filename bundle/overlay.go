@@ -317,7 +317,7 @@ func overlayBundle(cmd *cli.Command) (*bundleDir, *layering, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := openBundle(args[0])
+	b, err := openBundle(args[0], unix.LOCK_EX)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -318,3 +318,50 @@ kill_at() {
 		kill_at "$call" "$BUNDLE" gc --layout img
 	done
 }
+
+@test "what cannot be read is one error, and leaves nothing" {
+	command -v setpriv >/dev/null || skip "setpriv is not installed"
+	local home
+	home=$(mktemp -d /tmp/bundle-layout.XXXXXX)
+	install "$BUNDLE" "$home/bundle"
+	new_image
+	cp -r img src "$home"
+	chmod 0 "$home/src/file"
+	chown -R 4242:4242 "$home/img"
+	chmod 711 "$home"
+	run setpriv --reuid 4242 --regid 4242 --clear-groups -- "$home/bundle" insert --rootless --image "$home/img" "$home/src" /x
+	status 1
+	[[ ${#lines[@]} -eq 1 && $(cd "$home/img" && ls -A) == $'blobs\nindex.json\noci-layout' ]]
+	run setpriv --reuid 4242 --regid 4242 --clear-groups -- "$home/bundle" insert --image "$home/img" "$home/src" /x
+	status 1
+	says "permission denied"
+	rm -rf "$home"
+}
+
+@test "unpack to a full disk is one error, and leaves nothing" {
+	new_image
+	head -c 1000000 /dev/urandom >src/large
+	"$BUNDLE" insert --image img src /large
+	mkdir small
+	mount -t tmpfs -o size=300k tmpfs small
+	run "$BUNDLE" unpack --image img small/b
+	left=$(ls -A small)
+	umount small
+	status 1
+	[[ ${#lines[@]} -eq 1 && -z $left ]]
+	says "no space left on device"
+}
+
+@test "two looks at a bundle at once are allowed, two changes are not" {
+	new_image
+	"$BUNDLE" unpack --image img b
+	exec 7<b
+	flock -s 7
+	run "$BUNDLE" diff b
+	status 0
+	run "$BUNDLE" commit b
+	status 1
+	says "another command changes it"
+	exec 7<&-
+	"$BUNDLE" commit b
+}
