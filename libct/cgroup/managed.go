@@ -102,7 +102,7 @@ func (m *managed) end() {
 func (m *managed) properties(manager *systemd.Manager) ([]systemd.Property, error) {
 	v2 := m.mode == host.CgroupV2
 	list := systemd.Accounting(v2)
-	if err := checkIdle(manager, m.spec.Limits); err != nil {
+	if err := m.checkIdle(manager, m.spec.Limits); err != nil {
 		return nil, err
 	}
 	now, _ := limits.Staged(m.spec.Limits)
@@ -118,10 +118,11 @@ func (m *managed) properties(manager *systemd.Manager) ([]systemd.Property, erro
 }
 
 // checkIdle: before systemd 252 there is no CPUWeight=idle, and systemd would
-// take the file's value back the next time it looks at the unit.
-func checkIdle(manager *systemd.Manager, l *limits.Limits) error {
+// take the file's value back the next time it looks at the unit. v1's file it
+// does not know.
+func (m *managed) checkIdle(manager *systemd.Manager, l *limits.Limits) error {
 	const first = 252
-	if l == nil || l.CPU == nil || l.CPU.Idle == nil || !*l.CPU.Idle {
+	if m.mode != host.CgroupV2 || l == nil || l.CPU == nil || l.CPU.Idle == nil || !*l.CPU.Idle {
 		return nil
 	}
 	version, err := manager.Version()
@@ -253,7 +254,7 @@ func (m *managed) Update(l *limits.Limits, rules []devices.Rule) error {
 		defer thaw()
 	}
 	err = m.talk(func(manager *systemd.Manager) error {
-		if err := checkIdle(manager, l); err != nil {
+		if err := m.checkIdle(manager, l); err != nil {
 			return err
 		}
 		return manager.Set(m.unit(), properties)

@@ -32,6 +32,20 @@ near_hako() {
 	export HAKO=$FILE_DIR/hako
 }
 
+# near_hako_of_user: for who cannot change the root to install links.
+near_hako_of_user() {
+	local name
+	FILE_DIR=$(mktemp -d "/tmp/hako-bats.XXXXXX")
+	mkdir -p "$FILE_DIR"/rootfs/{bin,dev,etc,proc,root,sys,tmp}
+	cp "$(command -v busybox)" "$FILE_DIR/rootfs/bin/busybox"
+	for name in sh sleep true cat; do
+		ln -s busybox "$FILE_DIR/rootfs/bin/$name"
+	done
+	cp "$HAKO" "$FILE_DIR/hako"
+	export FILE_DIR HAKO=$FILE_DIR/hako
+	(cd "$FILE_DIR" && "$HAKO" spec --rootless)
+}
+
 # property NAME: of $UNIT.
 property() { "${SYSTEMCTL[@]}" show -P "$1" "$UNIT"; }
 is_active() { [[ $(property ActiveState) == active ]]; }

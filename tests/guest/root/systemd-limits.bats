@@ -114,3 +114,45 @@ teardown() {
 	rmdir "$T/runc"
 	equal "$theirs" "$ours"
 }
+
+@test "update: properties and files change, and hold when systemd looks again" {
+	start_container '.linux.resources = {memory: {limit: 67108864, swap: 134217728}, cpu: {quota: 25250, period: 50000}, pids: {limit: 50}}'
+	ok update --memory 50M --pids-limit 40 --cpu-quota 30250 --cpuset-cpus 1 --cpu-share 512 "$ID"
+	equal "52428800 81788928 40" "$(property MemoryMax) $(property MemorySwapMax) $(property TasksMax)"
+	equal "610ms 50ms 1 59" "$(property CPUQuotaPerSecUSec) $(property CPUQuotaPeriodUSec) $(property AllowedCPUs) $(property CPUWeight)"
+	equal "30250 50000" "$(files cpu.max)"
+	local round
+	for round in 1 2; do
+		equal "52428800 81788928 40 1 59" "$(files memory.max memory.swap.max pids.max cpuset.cpus cpu.weight)"
+		systemctl daemon-reload
+		systemctl set-property --runtime "$UNIT" MemoryAccounting=yes
+	done
+	ok update --pids-limit -1 "$ID"
+	equal "infinity max" "$(property TasksMax) $(files pids.max)"
+}
+
+@test "update: what the kernel refuses is not told to systemd" {
+	start_container '.linux.resources = {cpu: {cpus: "0"}}'
+	call update --cpuset-cpus 500 "$ID"
+	equal 1 "$status"
+	equal "0 0" "$(property AllowedCPUs) $(files cpuset.cpus)"
+}
+
+@test "update: a limit below what the init stage needs" {
+	start_container '.linux.resources.pids.limit = 1'
+	equal "1 1" "$(property TasksMax) $(files pids.max)"
+}
+
+@test "update: no device is denied meanwhile, and who is paused stays so" {
+	sh_script 'while : </dev/null && : </dev/zero; do :; done 2>/dev/null; exit 9'
+	start_container
+	local n
+	for n in 41 42 43 44 45 46; do
+		ok update --pids-limit "$n" "$ID"
+	done
+	equal 46 "$(property TasksMax)"
+	has_status "$ID" running
+	ok pause "$ID"
+	ok update --pids-limit 47 "$ID"
+	has_status "$ID" paused
+}
