@@ -43,10 +43,10 @@ pod() { podman --runtime "$HAKO" --cgroup-manager systemd "$@" 3>&-; }
 	UNIT=hako-$ID.scope SYSTEMCTL=(systemctl --user --machine=tester@)
 	mkdir "$T/user-state"
 	rm config.json
-	"$HAKO" spec --rootless
-	update_config '.process.terminal = false | .process.args = ["sleep", "100000"] | .root.readonly = false'
 	chown -R tester: "$T"
 	chmod 755 "$FILE_DIR" "$T"
+	runuser -u tester -- "$HAKO" spec --rootless
+	update_config '.process.terminal = false | .process.args = ["sleep", "100000"] | .root.readonly = false'
 	"${as[@]}" --systemd-cgroup create "$ID" </dev/null >"$T/log" 2>&1 3>&- || {
 		cat "$T/log"
 		return 1
