@@ -180,8 +180,8 @@ func (c *creation) makePlan() error {
 	for _, w := range warnings {
 		c.r.Warn(w)
 	}
-	if err := lsm.CheckLoaded(c.plan.Process.Labels.AppArmor); err != nil {
-		return fmt.Errorf("process.apparmorProfile: %w", err)
+	if err := c.checkLabels(); err != nil {
+		return err
 	}
 	return c.checkConsole()
 }
@@ -198,6 +198,21 @@ func (c *creation) compose() (warnings []string, err error) {
 		OwnNamespaces: c.ownNamespaces(), Debug: c.r.Debug,
 	})
 	return warnings, err
+}
+
+// checkLabels refuses those that the kernel would refuse when much is made.
+func (c *creation) checkLabels() error {
+	labels := c.plan.Process.Labels
+	if err := lsm.CheckLoaded(labels.AppArmor); err != nil {
+		return fmt.Errorf("process.apparmorProfile: %w", err)
+	}
+	if err := lsm.CheckContext(labels.SELinux); err != nil {
+		return fmt.Errorf("process.selinuxLabel: %w", err)
+	}
+	if err := lsm.CheckContext(c.plan.Setup.Root.MountLabel); err != nil {
+		return fmt.Errorf("linux.mountLabel: %w", err)
+	}
+	return nil
 }
 
 // ownNamespaces are the types of the joined ones that the runtime is in itself:

@@ -141,6 +141,9 @@ func (x *execution) makePlan() error {
 	if err := lsm.CheckLoaded(p.Process.Labels.AppArmor); err != nil {
 		return err
 	}
+	if err := lsm.CheckContext(p.Process.Labels.SELinux); err != nil {
+		return err
+	}
 	x.launch.plan = p
 	x.listening = x.c.agentState
 	x.keyring = x.c.record.Plan.Setup.NewKeyring

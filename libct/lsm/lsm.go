@@ -15,10 +15,15 @@ import (
 	"strings"
 
 	"github.com/hako-runtime/hako/libct/safepath"
+	"golang.org/x/sys/unix"
 )
 
-// appArmorProfiles lists what the kernel has loaded.
-const appArmorProfiles = "/sys/kernel/security/apparmor/profiles"
+// appArmorProfiles lists what the kernel has loaded; seLinuxContext takes a
+// context that the kernel's policy has.
+const (
+	appArmorProfiles = "/sys/kernel/security/apparmor/profiles"
+	seLinuxContext   = "/sys/fs/selinux/context"
+)
 
 // CheckLoaded refuses a profile the kernel does not have, before anything of
 // the container exists. Where the list may not be read (rootless), and for
@@ -60,9 +65,38 @@ func profileName(line string) (string, bool) {
 	return line[:end], true
 }
 
+// CheckContext refuses a SELinux context that the loaded policy does not know,
+// before anything of the container exists. Where we may not ask, the kernel
+// decides later. Runs on the host. security_check_context(3).
+func CheckContext(label string) error {
+	return checkContext(seLinuxContext, label)
+}
+
+func checkContext(askPath, label string) error {
+	if label == "" {
+		return nil
+	}
+	ask, err := os.OpenFile(askPath, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("selinux label %s: %w", label, err)
+	}
+	defer ask.Close()
+	// One write is one question.
+	_, err = unix.Write(int(ask.Fd()), []byte(label))
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("selinux label %s is not in the policy", label)
+	} else if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("selinux label %s: %w", label, err)
+	}
+	return nil
+}
+
 // ApplyExec makes the next execve(2) of the calling thread change to the
-// labels; empty ones change nothing. Whatever is executed in between gets them
-// too, so it comes after the hooks.
+// labels; empty ones change nothing. What it executes as a child in between has
+// them too: so it comes after the host's hooks and those of createContainer, and
+// before those of startContainer, whose programs are the image's.
 //
 // Runs in the container, late: after the root is entered, before
 // no_new_privs and the seccomp filter can be in the way. proc_pid_attr(5).

@@ -49,6 +49,31 @@ func TestAMissingListIsAnErrorWithTheProfile(t *testing.T) {
 	}
 }
 
+func TestOnlyContextsOfThePolicyPass(t *testing.T) {
+	dir := t.TempDir()
+	if err := checkContext(filepath.Join(dir, "absent"), ""); err != nil {
+		t.Error(err)
+	}
+	err := checkContext(filepath.Join(dir, "absent"), "l")
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "selinux label l: ") {
+		t.Errorf("got %v", err)
+	}
+	answers := filepath.Join(dir, "context")
+	if err := os.WriteFile(answers, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkContext(answers, "a:b:c:s0"); err != nil {
+		t.Error(err)
+	}
+	if asked, err := os.ReadFile(answers); err != nil || string(asked) != "a:b:c:s0" {
+		t.Errorf("asked %q, %v", asked, err)
+	}
+	// EINVAL of any file whose writes are numbers stands for that of the kernel.
+	if err := checkContext("/proc/self/oom_score_adj", "no number"); message(err) != "selinux label no number is not in the policy" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestEmptyLabelsTouchNothing(t *testing.T) {
 	if err := ApplyExec(nil, Labels{}); err != nil { // a nil handle would panic
 		t.Error(err)
