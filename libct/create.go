@@ -14,7 +14,6 @@ import (
 	"github.com/hako-runtime/hako/libct/cgroup"
 	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/host"
-	"github.com/hako-runtime/hako/libct/lsm"
 	"github.com/hako-runtime/hako/libct/netdev"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/rdt"
@@ -180,7 +179,7 @@ func (c *creation) makePlan() error {
 	for _, w := range warnings {
 		c.r.Warn(w)
 	}
-	if err := c.checkLabels(); err != nil {
+	if err := checkLabels(c.plan); err != nil {
 		return err
 	}
 	return c.checkConsole()
@@ -198,21 +197,6 @@ func (c *creation) compose() (warnings []string, err error) {
 		OwnNamespaces: c.ownNamespaces(), Debug: c.r.Debug,
 	})
 	return warnings, err
-}
-
-// checkLabels refuses those that the kernel would refuse when much is made.
-func (c *creation) checkLabels() error {
-	labels := c.plan.Process.Labels
-	if err := lsm.CheckLoaded(labels.AppArmor); err != nil {
-		return fmt.Errorf("process.apparmorProfile: %w", err)
-	}
-	if err := lsm.CheckContext(labels.SELinux); err != nil {
-		return fmt.Errorf("process.selinuxLabel: %w", err)
-	}
-	if err := lsm.CheckContext(c.plan.Setup.Root.MountLabel); err != nil {
-		return fmt.Errorf("linux.mountLabel: %w", err)
-	}
-	return nil
 }
 
 // ownNamespaces are the types of the joined ones that the runtime is in itself:

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hako-runtime/hako/libct/cgroup"
 	"github.com/hako-runtime/hako/libct/host"
-	"github.com/hako-runtime/hako/libct/lsm"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/rdt"
@@ -138,10 +137,7 @@ func (x *execution) makePlan() error {
 	for _, w := range warnings {
 		x.c.r.Warn(w)
 	}
-	if err := lsm.CheckLoaded(p.Process.Labels.AppArmor); err != nil {
-		return err
-	}
-	if err := lsm.CheckContext(p.Process.Labels.SELinux); err != nil {
+	if err := checkLabels(p); err != nil {
 		return err
 	}
 	x.launch.plan = p
