@@ -18,6 +18,10 @@ func Explain(dir *os.File, err error) error {
 		if controllers := readAt(dir, "cgroup.subtree_control"); controllers != "" {
 			return fmt.Errorf("%w: controllers are enabled for the cgroups below it (%s), so that only those may have processes", err, controllers)
 		}
+	case errors.Is(err, unix.EAGAIN): // of clone(2)
+		if most := readAt(dir, "pids.max"); most != "" && most == readAt(dir, "pids.current") {
+			return fmt.Errorf("%w: the limit of %s tasks is reached", err, most)
+		}
 	case errors.Is(err, unix.EOPNOTSUPP):
 		switch readAt(dir, "cgroup.type") {
 		case "threaded":

@@ -1,0 +1,1 @@
+../../update-limits.bats
