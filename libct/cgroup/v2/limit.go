@@ -135,15 +135,30 @@ func (g *Group) require(controller string) error {
 		return fmt.Errorf("the kernel has no %s controller in cgroup v2 (built without it, switched off, or in use by v1): %w", controller, errors.ErrUnsupported)
 	}
 	return g.eachParent(func(dir string) error {
-		err := tree.Write(dir, "cgroup.subtree_control", "+"+controller)
+		if on, err := words(dir, "cgroup.subtree_control"); err == nil && on[controller] {
+			return nil // perhaps not ours to write, but there
+		}
+		err := error(unix.EBUSY)
+		if !turnsThreaded(dir) {
+			err = tree.Write(dir, "cgroup.subtree_control", "+"+controller)
+		}
 		if err == nil {
 			return nil
 		}
-		if on, readErr := words(dir, "cgroup.subtree_control"); readErr == nil && on[controller] {
-			return nil // not ours to write, but there
-		}
 		return g.whyNot(dir, controller, err)
 	})
+}
+
+// turnsThreaded says that a controller must not be handed down from dir, as it
+// holds processes: the kernel refuses most controllers there, but by cpu,
+// cpuset and pids the cgroup becomes a threaded domain, whose children cannot
+// hold processes. The root may have both; cgroups(7), "Thread mode".
+func turnsThreaded(dir string) bool {
+	if _, err := tree.Read(dir, "cgroup.type"); errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	processes, err := tree.Read(dir, "cgroup.procs")
+	return err == nil && processes != ""
 }
 
 // whyNot explains the errors of cgroup.subtree_control; cgroups(7).
@@ -183,7 +198,13 @@ func (g *Group) enableAll() {
 				missing += " +" + controller
 			}
 		}
-		if missing == "" || tree.Write(dir, "cgroup.subtree_control", missing[1:]) == nil {
+		if missing == "" {
+			return nil
+		}
+		if turnsThreaded(dir) {
+			return unix.EBUSY // nor is there anything for those below
+		}
+		if tree.Write(dir, "cgroup.subtree_control", missing[1:]) == nil {
 			return nil
 		}
 		for controller := range strings.FieldsSeq(missing) {

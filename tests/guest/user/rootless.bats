@@ -27,7 +27,7 @@ teardown() {
 
 cgroup_of() { sed -n 's/^0:://p' "/proc/$1/cgroup"; }
 
-# in_scope ARG…: hako in a delegated unit that is the user's.
+# in_unit ARG…: hako in a delegated unit that is the user's.
 in_unit() {
 	systemd-run --user --quiet --wait --pipe --collect -p Delegate=yes -p DelegateSubgroup=caller -p KillMode=none --working-directory="$BUNDLE" \
 		"$HAKO" --root "$ROOT" "$@"
@@ -67,7 +67,7 @@ in_unit() {
 
 @test "rootless: limits where the caller's own cgroup is in the way are refused by name" {
 	update_config '.linux.resources = {pids: {limit: 20}}'
-	fails 'linux.resources.pids.*|pids.*has processes itself' run "$ID"
+	fails 'pids.*has processes itself, so that it cannot hand the pids controller down' run "$ID"
 }
 
 @test "rootless: --systemd-cgroup: a scope of the user's manager, with limits" {
@@ -86,7 +86,7 @@ in_unit() {
 	equal 0 "$output"
 }
 
-@test "rootless: podman runs, executs and stops a container" {
+@test "rootless: podman runs, executes in and stops a container" {
 	command -v podman >/dev/null || skip "podman is not in the guest"
 	local p=(podman --root "$T/store" --runroot "$T/runroot" --runtime "$HAKO" --storage-driver vfs --events-backend file)
 	rm "$BUNDLE/config.json"
