@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 
 	imagespecs "github.com/opencontainers/image-spec/specs-go"
@@ -50,10 +51,20 @@ func rootCommand(stdout, stderr io.Writer) *cli.Command {
 		ErrWriter: stderr,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "verbose", Usage: "alias for --log=info"},
+			&cli.StringFlag{Name: "cpu-profile", Hidden: true, Usage: "write a profile for pprof to `FILE`"},
 			&cli.StringFlag{Name: "log", Usage: "debug, info, warn, error or fatal: what to tell about (default: warn)"},
 		},
 		Before: func(ctx context.Context, cmd *cli.Command) (context.Context, error) {
-			return ctx, checkLogFlags(cmd)
+			if err := checkLogFlags(cmd); err != nil || !cmd.IsSet("cpu-profile") {
+				return ctx, err
+			}
+			return ctx, startProfile(cmd.String("cpu-profile"))
+		},
+		After: func(_ context.Context, cmd *cli.Command) error {
+			if cmd.IsSet("cpu-profile") {
+				pprof.StopCPUProfile()
+			}
+			return nil
 		},
 		Commands: []*cli.Command{
 			commitCommand(),
@@ -87,6 +98,15 @@ func rootCommand(stdout, stderr io.Writer) *cli.Command {
 	setUsageError(root.Commands)
 	cli.VersionPrinter = printVersion
 	return root
+}
+
+// startProfile writes a CPU profile to path, until it is stopped.
+func startProfile(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f) // which keeps f until the process ends
 }
 
 func setUsageError(commands []*cli.Command) {

@@ -328,3 +328,10 @@ copy_image() {
 		complete b
 	done
 }
+
+@test "--cpu-profile writes a profile" {
+	run "$BUNDLE" --cpu-profile prof list --layout "$IMAGE"
+	status 0
+	[[ $(head -c 2 prof | xxd -p) == 1f8b ]]
+	go tool pprof -top prof >/dev/null
+}
