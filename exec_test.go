@@ -37,8 +37,16 @@ func TestParseUser(t *testing.T) {
 // parseExec parses a command line of exec and applies it to a process.
 func parseExec(t *testing.T, configured *specs.Process, args ...string) *specs.Process {
 	t.Helper()
+	p, err := tryExec(t, configured, args...)
+	if err != nil {
+		t.Fatalf("exec %q: %v", args, err)
+	}
+	return p
+}
+
+func tryExec(t *testing.T, configured *specs.Process, args ...string) (p *specs.Process, err error) {
+	t.Helper()
 	c := command(t, "exec")
-	var p *specs.Process
 	c.Action = func(_ context.Context, c *cli.Command) error {
 		build, err := execProcess(c)
 		if err != nil {
@@ -48,10 +56,8 @@ func parseExec(t *testing.T, configured *specs.Process, args ...string) *specs.P
 		return err
 	}
 	root := &cli.Command{Name: "hako", Commands: []*cli.Command{c}, ExitErrHandler: func(context.Context, *cli.Command, error) {}}
-	if err := root.Run(t.Context(), append([]string{"hako", "exec"}, args...)); err != nil {
-		t.Fatalf("exec %q: %v", args, err)
-	}
-	return p
+	err = root.Run(t.Context(), append([]string{"hako", "exec"}, args...))
+	return p, err
 }
 
 func TestEverythingBehindTheIDBelongsToTheProcess(t *testing.T) {
@@ -117,7 +123,7 @@ func TestExecProcessFile(t *testing.T) {
 	if !slices.Equal(p.Args, []string{"sh"}) || !p.Terminal || p.User.UID != 4 || p.Env != nil {
 		t.Errorf("%+v", p)
 	}
-	if _, stderr, code := hako("exec", "-p", "/nonexistent", "web"); code != 255 || stderr != "hako exec web: --process: open /nonexistent: no such file or directory\n" {
-		t.Errorf("%d %q", code, stderr)
+	if _, err := tryExec(t, nil, "-p", "/nonexistent", "web"); err == nil || err.Error() != "--process: open /nonexistent: no such file or directory" {
+		t.Errorf("got %v", err)
 	}
 }

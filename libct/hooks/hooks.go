@@ -21,6 +21,9 @@ import (
 // bytes of either stream.
 const maxOutput = 64 << 10
 
+// timerSlackNS is what the first process of the machine has.
+const timerSlackNS = 50_000
+
 // Run runs the hooks one after the other and stops at the first that fails:
 // it cannot be executed, does not exit with 0, or runs past its timeout. Each
 // gets the state on standard input, exactly the environment it names, and every
@@ -114,6 +117,8 @@ func (h Hook) start(pipes *pipes) (process, error) {
 	child := process{pidfd: -1}
 	// What hako's caller ignored (nohup) or blocked is not for hooks.
 	restore := relay.Default()
+	// Nor is the slack that hako gives its threads. Best effort: PR_SET_TIMERSLACK(2const).
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlackNS, 0, 0, 0)
 	pid, err := syscall.ForkExec(h.Path, args, &syscall.ProcAttr{
 		Env:   h.Env,
 		Files: []uintptr{uintptr(pipes.stdin.read), uintptr(pipes.stdout.write), uintptr(pipes.stderr.write)},

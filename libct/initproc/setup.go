@@ -212,10 +212,6 @@ func (s *stage) runHooks(point string, hs []hooks.Hook, status string) error {
 	if err != nil {
 		return err
 	}
-	// What spawn did to our timers is not for them; PR_SET_TIMERSLACK(2const).
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl PR_SET_TIMERSLACK", err)
-	}
 	return hooks.Run(point, hs, data)
 }
 
