@@ -1,5 +1,6 @@
 # Rootless containers of a user with a systemd session: delegated controllers,
 # the user's manager, and Podman. What needs no systemd is in tests/rootless*.bats.
+# shellcheck disable=SC2016,SC2034 # $names are jq's; variables of the helpers
 
 load ../../helpers
 
@@ -14,7 +15,6 @@ setup() {
 	cd "$BUNDLE" || return
 	"$HAKO" spec --rootless
 	update_config '.process.terminal = false | .process.args = ["sleep", "100000"]'
-	SCOPE=
 	export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
 }
 teardown() {
