@@ -41,13 +41,17 @@ type options struct {
 	Measures  []string `json:"measures"`
 	Views     []string `json:"views"`
 	SpecMaker string   `json:"specMaker"` // the runtime whose `spec` all share
+	Profiles  string   `json:"profiles"`  // folder with Docker's seccomp profile, and libseccomp.py
 
 	jsonPath string
 	strict   bool
 }
 
 // measureNames lists the measures in the order of the report.
-var measureNames = []string{"run", "exec", "parallel", "lifecycle", "rss", "version"}
+var measureNames = []string{
+	"run", "exec", "parallel", "lifecycle", "rss", "version",
+	"seccomp", "seccomp-compile", "seccomp-getpid", "seccomp-futex", "seccomp-last",
+}
 
 func main() {
 	if err := dispatch(os.Args); err != nil {
@@ -65,6 +69,9 @@ func dispatch(args []string) error {
 	}
 	if len(args) == 2 && args[1] == "timer" {
 		return timerMain()
+	}
+	if len(args) == 2 && args[1] == "calls" {
+		return callsMain()
 	}
 	opts, err := parseOptions(args[1:])
 	if errors.Is(err, flag.ErrHelp) {
@@ -86,6 +93,7 @@ func parseOptions(args []string) (*options, error) {
 	flags.StringVar(&opts.jsonPath, "json", "", "also write the results to `FILE`")
 	flags.BoolVar(&opts.strict, "strict", false, "exit 1 if a target is missed")
 	flags.StringVar(&opts.Busybox, "busybox", "/bin/busybox", "static busybox for the root filesystem")
+	flags.StringVar(&opts.Profiles, "profiles", "libct/seccomp/testdata", "`FOLDER` of docker.json and libseccomp.py")
 	flags.Func("r", "runtime as `NAME=PATH`; repeatable; hako, crun and runc are compared", func(s string) error {
 		name, path, ok := strings.Cut(s, "=")
 		if !ok || name == "" || strings.ContainsAny(name, "/ ") {
@@ -123,6 +131,13 @@ func (o *options) complete(view, only string) error {
 			return fmt.Errorf("--only %s: want some of %s", m, strings.Join(measureNames, ","))
 		}
 		o.Measures = append(o.Measures, m)
+		if m == "seccomp" && only != strings.Join(measureNames, ",") {
+			o.Measures = append(o.Measures, "seccomp-compile", "seccomp-getpid", "seccomp-futex", "seccomp-last")
+		}
+	}
+	var err error
+	if o.Profiles, err = filepath.Abs(o.Profiles); err != nil {
+		return err
 	}
 	if o.N < 1 {
 		return fmt.Errorf("-n %d: want at least 1", o.N)

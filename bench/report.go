@@ -129,6 +129,12 @@ var measureTitles = map[string]string{
 	"lifecycle": "create+start+delete",
 	"rss":       "peak RSS of run, MiB",
 	"version":   "--version",
+
+	"seccomp":         "run with Docker's seccomp profile",
+	"seccomp-compile": "compile Docker's profile",
+	"seccomp-getpid":  "getpid() under it, ns more than without",
+	"seccomp-futex":   "futex() under it, ns more than without",
+	"seccomp-last":    "personality() under it, ns more than without",
 }
 
 // table prints one row a measure and runtime; the ratios divide hako's

@@ -30,6 +30,11 @@ var goals = []goal{
 	{"exec", "exec, wall ÷ crun", "crun", 1.0, wallOf},
 	{"exec", "exec, wall ÷ runc", "runc", 0.4, wallOf},
 	{"parallel", "50 parallel run, wall ÷ crun", "crun", 1.0, wallOf},
+	{"seccomp", "run with Docker's seccomp profile, wall ÷ crun", "crun", 1.0, wallOf},
+	{"seccomp", "run with Docker's seccomp profile, wall ÷ runc", "runc", 0.4, wallOf},
+	{"seccomp-compile", "compile Docker's profile ÷ libseccomp", "libseccomp", 0.5, wallOf},
+	{"seccomp-last", "personality() under Docker's profile, overhead ÷ crun", "crun", 0.5, wallOf},
+	{"seccomp-last", "personality() under Docker's profile, overhead ÷ runc", "runc", 0.5, wallOf},
 	{"rss", "peak RSS of run, MiB", "", 8, peakOf},
 }
 

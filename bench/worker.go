@@ -31,6 +31,7 @@ type worker struct {
 	spec    map[string]any // what every bundle's config.json derives from
 	unfit   map[string]error
 	stopped atomic.Bool
+	calls   map[string][]samples // of the calls under a seccomp filter; nil: not measured yet
 }
 
 func workerMain(arg string) error {
@@ -76,6 +77,12 @@ func (w *worker) measureView(view string) (*viewResult, error) {
 		"lifecycle": w.measureLifecycle,
 		"rss":       w.measureRSS,
 		"version":   w.measureVersion,
+
+		"seccomp":         w.measureSeccomp,
+		"seccomp-compile": w.measureCompile,
+		"seccomp-getpid":  w.measureCalls("getpid"),
+		"seccomp-futex":   w.measureCalls("futex"),
+		"seccomp-last":    w.measureCalls("last"),
 	}
 	result := &viewResult{View: view, Measures: map[string][]series{}}
 	for _, name := range measureNames {

@@ -5,6 +5,7 @@ Reads one JSON object a line and answers each with one line:
   {"table": "x86_64"}       {name: number} of that architecture
   {"arches": [...], "default": N, "optimize": N,
    "rules": [{"call": NAME, "action": N, "args": [[index, op, a, b], ...]}, ...]}
+                            with "time": N the seconds that it takes, best of N, else
                             {"bpf": HEX, "newest": {arch: number}} or {"error": TEXT}
 
 The filter is made as runc makes it: the first architecture is the machine's
@@ -17,6 +18,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 
 lib = ctypes.CDLL("libseccomp.so.2", use_errno=True)
 
@@ -79,6 +81,29 @@ def table(name):
     return calls
 
 
+def seconds(job):
+    """How long the library's own calls take, best of job["time"]."""
+    names = [(lib.seccomp_syscall_resolve_name, r["call"].encode()) for r in job["rules"]]
+    rules = [(r["action"], len(r["args"]), (Compare * len(r["args"]))(*[Compare(*one) for one in r["args"]]))
+             for r in job["rules"]]
+    tokens = [arch(name) for name in job["arches"][1:]]
+    best = None
+    for _ in range(job["time"]):
+        with tempfile.TemporaryFile() as out:
+            start = time.perf_counter()
+            ctx = lib.seccomp_init(job["default"])
+            for token in tokens:
+                lib.seccomp_arch_add(ctx, token)
+            lib.seccomp_attr_set(ctx, OPTIMIZE, job["optimize"])
+            for (resolve, name), (action, n, args) in zip(names, rules):
+                lib.seccomp_rule_add_array(ctx, action, resolve(name), n, args)
+            lib.seccomp_export_bpf(ctx, out.fileno())
+            took = time.perf_counter() - start
+            lib.seccomp_release(ctx)
+        best = took if best is None else min(best, took)
+    return best
+
+
 def build(job):
     ctx = lib.seccomp_init(job["default"])
     if not ctx:
@@ -120,6 +145,8 @@ for line in sys.stdin:
             answer = [v.major, v.minor, v.micro]
         elif "table" in job:
             answer = table(job["table"])
+        elif "time" in job:
+            answer = seconds(job)
         else:
             answer = build(job)
     except ValueError as e:
