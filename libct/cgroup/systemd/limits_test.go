@@ -84,7 +84,7 @@ func TestLimitsRefuse(t *testing.T) {
 }
 
 func TestBitmap(t *testing.T) {
-	for list, want := range map[string]string{"0": "\x01", "7,8": "\x80\x01", "0-15": "\xff\xff", "0-6:2/4": "\x33", " 1 , 3 ": "\x0a"} {
+	for list, want := range map[string]string{"0": "\x01", "7,8": "\x80\x01", "0-15": "\xff\xff", "0-6:2/4": "\x33", "1, 3\n": "\x0a"} {
 		if got, err := bitmap(list); err != nil || string(got) != want {
 			t.Errorf("%q: got %x, %v", list, got, err)
 		}

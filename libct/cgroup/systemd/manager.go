@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timeout bounds what systemd does for one command of hako's.
+// timeout bounds each thing that systemd is asked for.
 const timeout = 30 * time.Second
 
 // Manager is one conversation with a manager of units. There is no polling:
@@ -23,7 +23,7 @@ const timeout = 30 * time.Second
 type Manager struct {
 	bus  *dbus.Conn
 	api  *sd.Conn
-	ctx  context.Context // ends with the connection, or after timeout
+	ctx  context.Context // ends with the connection
 	stop context.CancelFunc
 }
 
@@ -41,7 +41,7 @@ func Connect(user bool) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoManager, err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), timeout)
+	ctx, stop := context.WithCancel(context.Background())
 	m := &Manager{ctx: ctx, stop: stop}
 	err = m.connect(address, true)
 	if isMissing(err) && !user && unix.Geteuid() == 0 && address == systemAddress {
@@ -65,7 +65,9 @@ func Connect(user bool) (*Manager, error) {
 // signals would only block each other if it called while it handles signals,
 // which it does for subscribers, of whom we are none.
 func (m *Manager) connect(address string, isBus bool) error {
-	conn, err := dial(m.ctx, address)
+	ctx, cancel := m.within()
+	defer cancel()
+	conn, err := dial(ctx, address)
 	if err != nil {
 		return err
 	}
@@ -73,7 +75,7 @@ func (m *Manager) connect(address string, isBus bool) error {
 		conn.Close()
 		return err
 	}
-	deadline, _ := m.ctx.Deadline()
+	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline) // Auth takes no context
 	// EXTERNAL without a name: whoever the socket's credentials say. In a user
 	// namespace our own numbers would be wrong there.
@@ -84,10 +86,15 @@ func (m *Manager) connect(address string, isBus bool) error {
 		m.api, err = sd.NewConnection(func() (*dbus.Conn, error) { return m.bus, nil })
 	}
 	if err != nil {
-		m.bus.Close()
+		_ = m.bus.Close()
 		return err
 	}
-	return conn.SetDeadline(time.Time{}) // the context's counts
+	return conn.SetDeadline(time.Time{})
+}
+
+// within is the time for one call and what it has to wait for.
+func (m *Manager) within() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(m.ctx, timeout)
 }
 
 // Close ends the conversation.
@@ -122,7 +129,9 @@ func (m *Manager) Version() (int, error) {
 func (m *Manager) property(name string) (string, error) {
 	const iface = "org.freedesktop.systemd1.Manager"
 	var value dbus.Variant
-	err := m.object().CallWithContext(m.ctx, "org.freedesktop.DBus.Properties.Get", 0, iface, name).Store(&value)
+	ctx, cancel := m.within()
+	defer cancel()
+	err := m.object().CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, iface, name).Store(&value)
 	if err != nil {
 		return "", fmt.Errorf("systemd's property %s: %w", name, err)
 	}
@@ -148,13 +157,15 @@ func (m *Manager) Start(u *Unit, pid int, limits []Property) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := m.within()
+	defer cancel()
 	start := func() error {
-		return m.job(u, "start", func(done chan<- string) (int, error) {
-			return m.api.StartTransientUnitContext(m.ctx, u.Name, "replace", list, done)
+		return m.job(ctx, u, "start", func(done chan<- string) (int, error) {
+			return m.api.StartTransientUnitContext(ctx, u.Name, "replace", list, done)
 		})
 	}
 	err = start()
-	if errors.Is(err, unix.EEXIST) && m.api.ResetFailedUnitContext(m.ctx, u.Name) == nil {
+	if errors.Is(err, unix.EEXIST) && m.api.ResetFailedUnitContext(ctx, u.Name) == nil {
 		err = start()
 	}
 	if errors.Is(err, unix.EEXIST) {
@@ -196,8 +207,10 @@ func (u *Unit) properties(pid int, limits []Property) ([]Property, error) {
 // there is success. Processes in it get SIGTERM, and SIGKILL after a while:
 // the caller has killed them.
 func (m *Manager) Stop(u *Unit) error {
-	err := m.job(u, "stop", func(done chan<- string) (int, error) {
-		return m.api.StopUnitContext(m.ctx, u.Name, "replace", done)
+	ctx, cancel := m.within()
+	defer cancel()
+	err := m.job(ctx, u, "stop", func(done chan<- string) (int, error) {
+		return m.api.StopUnitContext(ctx, u.Name, "replace", done)
 	})
 	if isNoUnit(err) {
 		err = nil
@@ -205,7 +218,7 @@ func (m *Manager) Stop(u *Unit) error {
 	if err != nil {
 		return err
 	}
-	if err := m.api.ResetFailedUnitContext(m.ctx, u.Name); err != nil && !isNoUnit(err) {
+	if err := m.api.ResetFailedUnitContext(ctx, u.Name); err != nil && !isNoUnit(err) {
 		return u.explain("reset", err)
 	}
 	return nil
@@ -217,25 +230,29 @@ func (m *Manager) Set(u *Unit, list []Property) error {
 	if len(list) == 0 {
 		return nil
 	}
-	if err := m.api.SetUnitPropertiesContext(m.ctx, u.Name, true, list...); err != nil {
+	ctx, cancel := m.within()
+	defer cancel()
+	if err := m.api.SetUnitPropertiesContext(ctx, u.Name, true, list...); err != nil {
 		return u.explain("set properties", err)
 	}
 	// The answer comes before systemd has written the control files, which it
 	// does between two messages.
-	err := m.object().CallWithContext(m.ctx, "org.freedesktop.DBus.Peer.Ping", 0).Store()
+	err := m.object().CallWithContext(ctx, "org.freedesktop.DBus.Peer.Ping", 0).Store()
 	return u.explain("set properties", err)
 }
 
 // Attach moves a process into the unit's cgroup, where the caller may not: out
 // of a session's cgroup, which is not the user's manager's.
 func (m *Manager) Attach(u *Unit, pid int) error {
-	err := m.object().CallWithContext(m.ctx, "org.freedesktop.systemd1.Manager.AttachProcessesToUnit", 0,
+	ctx, cancel := m.within()
+	defer cancel()
+	err := m.object().CallWithContext(ctx, "org.freedesktop.systemd1.Manager.AttachProcessesToUnit", 0,
 		u.Name, "", []uint32{uint32(pid)}).Store()
 	return u.explain("attach process "+strconv.Itoa(pid), err)
 }
 
 // job has the manager do something and waits until it says that it is done.
-func (m *Manager) job(u *Unit, verb string, begin func(done chan<- string) (int, error)) error {
+func (m *Manager) job(ctx context.Context, u *Unit, verb string, begin func(done chan<- string) (int, error)) error {
 	done := make(chan string, 1)
 	if _, err := begin(done); err != nil {
 		return u.explain(verb, err)
@@ -247,7 +264,9 @@ func (m *Manager) job(u *Unit, verb string, begin func(done chan<- string) (int,
 		}
 		return fmt.Errorf("systemd unit %s: %s: the job's result is %q: look at %s -u %s", u.Name, verb, result, u.command("journalctl"), u.Name)
 	case <-m.bus.Context().Done():
-		return u.explain(verb, context.Cause(m.bus.Context()))
+		return u.explain(verb, context.Canceled)
+	case <-ctx.Done():
+		return u.explain(verb, ctx.Err())
 	}
 }
 
