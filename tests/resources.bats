@@ -541,6 +541,29 @@ above() {
 	equal "2097152 0::/leaf" "$(xargs <<<"$output")"
 }
 
+# owner FILE: of the container's in v2.
+owner() { stat -c %u "/sys/fs/cgroup/$MARK/$1"; }
+
+@test "v2: the container's user owns a writable cgroup, but not its limits" {
+	is_v2 || skip "cgroup v1"
+	local file
+	update_config '.linux.namespaces += [{type: "cgroup"}, {type: "user"}] | '"$MAPS"' | .process.user.uid = 5
+		| .mounts += [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["rw", "nosuid", "noexec", "nodev"]}]'
+	sh_script 'cd /sys/fs/cgroup; mkdir sub leaf && echo 0 >leaf/cgroup.procs && echo +hugetlb >cgroup.subtree_control && echo yes
+		(echo 3 >cgroup.max.depth) 2>/dev/null || echo no; (echo 0 >hugetlb.2MB.max) 2>/dev/null || echo no; exec sleep 100000'
+	ok create "$ID"
+	local out=$out_file
+	for file in . cgroup.procs cgroup.threads cgroup.subtree_control; do equal 100005 "$(owner "$file")"; done
+	for file in cgroup.max.depth cgroup.kill cgroup.type hugetlb.2MB.max; do equal 0 "$(owner "$file")"; done
+	ok start "$ID"
+	eventually grep -q 'no$' "$out"
+	equal "yes no no" "$(xargs <"$out")"
+	ok delete --force "$ID"
+	update_config '.mounts[-1].options = ["ro"]'
+	ok create "$ID"
+	for file in . cgroup.procs; do equal 0 "$(owner "$file")"; done
+}
+
 # --- many
 
 @test "200 containers created, limited and deleted at a time: no cgroup is left" {

@@ -38,7 +38,8 @@ type Group interface {
 	// otherwise. On failure it removes what it made.
 	Create() error
 
-	// Limit applies the limits and the device rules. It comes after Create,
+	// Limit applies the limits and the device rules, and gives the cgroup to
+	// its owner. It comes after Create,
 	// before Add, and before anything of the container executes; on v2 the
 	// init stage may be inside, so that its start and this overlap.
 	Limit() error

@@ -40,6 +40,7 @@ type driver interface {
 	Exists() bool
 	Hierarchies() []Hierarchy
 	Limit(update, after *limits.Limits, fresh bool) error
+	Own(uid uint32) error
 }
 
 // group joins a driver with the device rules.
@@ -58,10 +59,13 @@ func (g *group) Create() (err error) {
 	return err
 }
 
-// Limit applies the limits and the device rules.
+// Limit applies the limits and the device rules, and gives the cgroup away.
 func (g *group) Limit() error {
 	now, _ := limits.Staged(g.spec.Limits)
-	return g.apply(now, now, g.spec.Devices, g.fresh)
+	if err := g.apply(now, now, g.spec.Devices, g.fresh); err != nil || g.spec.OwnerUID == nil {
+		return err
+	}
+	return g.Own(*g.spec.OwnerUID)
 }
 
 // Settle applies what Limit has left for it.

@@ -1,6 +1,9 @@
 package cgroup
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/hako-runtime/hako/libct/cgroup/limits"
 	"github.com/hako-runtime/hako/libct/cgroup/v1"
 	"github.com/hako-runtime/hako/libct/cgroup/v2"
@@ -18,6 +21,11 @@ func (*pure) Hierarchies() []Hierarchy {
 type legacy struct {
 	*v1.Group
 	cgroup2 *v2.Group // the same path in the cgroup2 hierarchy; nil without one
+}
+
+// Own is not safe in v1; cgroups(7), "Delegation".
+func (*legacy) Own(uint32) error {
+	return fmt.Errorf("cgroup v1 is not delegated: %w", errors.ErrUnsupported)
 }
 
 // Limit gives each controller's limits to the hierarchy that has it: on a

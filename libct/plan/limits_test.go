@@ -236,3 +236,37 @@ func TestReadResources(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// config-linux.md#cgroup-ownership: if and only if the cgroup file system is
+// mounted writable, in a cgroup namespace that is new, on v2.
+func TestCgroupOwner(t *testing.T) {
+	mount := specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid"}}
+	for _, tc := range []struct {
+		name   string
+		facts  host.CgroupMode
+		mutate func(s *specs.Spec)
+		want   *uint32
+	}{
+		{"user namespace", host.CgroupV2, addUserNamespace, ptr(uint32(1000))},
+		{"a user of it", host.CgroupV2, func(s *specs.Spec) { addUserNamespace(s); s.Process.User.UID = 5 }, ptr(uint32(1005))},
+		{"root of the host", host.CgroupV2, func(*specs.Spec) {}, nil},
+		{"a user of the host", host.CgroupV2, func(s *specs.Spec) { s.Process.User.UID = 5 }, ptr(uint32(5))},
+		{"read-only", host.CgroupV2, func(s *specs.Spec) {
+			addUserNamespace(s)
+			s.Mounts[len(s.Mounts)-1].Options = []string{"ro"}
+		}, nil},
+		{"elsewhere", host.CgroupV2, func(s *specs.Spec) { addUserNamespace(s); s.Mounts[len(s.Mounts)-1].Destination = "/cg" }, nil},
+		{"no cgroup namespace", host.CgroupV2, func(s *specs.Spec) { addUserNamespace(s); dropNamespace(s, specs.CgroupNamespace) }, nil},
+		{"hybrid", host.CgroupHybrid, addUserNamespace, nil},
+	} {
+		p := compose(t, factsWith(tc.facts), func(s *specs.Spec) {
+			dropNamespace(s, specs.CgroupNamespace)
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+			s.Mounts = append(s.Mounts, mount)
+			tc.mutate(s)
+		})
+		if got := p.Cgroup.OwnerUID; !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hako-runtime/hako/libct/hooks"
+	"github.com/hako-runtime/hako/libct/idmap"
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -41,6 +42,28 @@ func (c *composer) cgroupsPath() {
 		c.refuse(quote(given)+" has a line break", "linux.cgroupsPath")
 	}
 	c.plan.Cgroup.Path = clean
+}
+
+// cgroupOwner gives the cgroup to the user of a container that has it mounted
+// writable in a cgroup namespace of its own; not on v1, where that is not safe.
+func (c *composer) cgroupOwner() {
+	ns := &c.plan.Namespaces
+	writable := slices.ContainsFunc(c.spec.Mounts, func(m specs.Mount) bool {
+		return m.Source == "cgroup" && path.Clean(m.Destination) == "/sys/fs/cgroup" && !slices.Contains(m.Options, "ro")
+	})
+	if !c.v2() || !writable || ns.New&unix.CLONE_NEWCGROUP == 0 || c.process == nil {
+		return
+	}
+	uid := c.process.User.UID
+	if c.has(unix.CLONE_NEWUSER) {
+		var ok bool
+		if uid, ok = idmap.HostID(ns.UIDMap, uid); !ok {
+			return // a namespace that is joined: its map is not ours to know
+		}
+	}
+	if uid != uint32(c.facts.EUID) && c.facts.EUID == 0 {
+		c.plan.Cgroup.OwnerUID = &uid
+	}
 }
 
 func (c *composer) intelRdt() {

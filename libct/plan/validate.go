@@ -60,6 +60,7 @@ var containerChecks = [...]check{
 	{"config-linux.md#devices", (*composer).devices},
 	{"config-linux.md#network-devices", (*composer).netDevices},
 	{"config-linux.md#cgroups-path", (*composer).cgroupsPath},
+	{"config-linux.md#cgroup-ownership", (*composer).cgroupOwner},
 	{"config-linux.md#allowed-device-list", (*composer).deviceRules},
 	{"config-linux.md#intelrdt", (*composer).intelRdt},
 	{"config-linux.md#sysctl", (*composer).sysctls},

@@ -3301,6 +3301,20 @@ func easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroup(in *jlexer.Lexer, 
 				}
 				easyjson5aa0250DecodeGithubComHakoRuntimeHakoLibctCgroupSystemd(in, out.Unit)
 			}
+		case "ownerUID":
+			if in.IsNull() {
+				in.Skip()
+				out.OwnerUID = nil
+			} else {
+				if out.OwnerUID == nil {
+					out.OwnerUID = new(uint32)
+				}
+				if in.IsNull() {
+					in.Skip()
+				} else {
+					*out.OwnerUID = uint32(in.Uint32())
+				}
+			}
 		default:
 			in.SkipRecursive()
 		}
@@ -3343,6 +3357,11 @@ func easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroup(out *jwriter.Write
 		const prefix string = ",\"unit\":"
 		out.RawString(prefix)
 		easyjson5aa0250EncodeGithubComHakoRuntimeHakoLibctCgroupSystemd(out, *in.Unit)
+	}
+	if in.OwnerUID != nil {
+		const prefix string = ",\"ownerUID\":"
+		out.RawString(prefix)
+		out.Uint32(uint32(*in.OwnerUID))
 	}
 	out.RawByte('}')
 }
