@@ -55,7 +55,7 @@ func openContext(dir, dockerfile string) (*buildContext, error) {
 		c.ignore, err = patternmatcher.New(patterns)
 	}
 	if err != nil {
-		tree.Close()
+		_ = tree.Close()
 		return nil, fmt.Errorf(".dockerignore: %w", err)
 	}
 	return c, nil
@@ -73,7 +73,7 @@ func readOptional(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxMeta))
 }
 
-func (c *buildContext) close() { c.tree.Close() }
+func (c *buildContext) close() { _ = c.tree.Close() }
 
 // ignored says whether .dockerignore leaves a path out.
 func (c *buildContext) ignored(name string) bool {

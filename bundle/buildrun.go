@@ -308,5 +308,5 @@ func (b *building) readOnly(chain []digest.Digest) (*layer.Tree, func(), error) 
 		mount.Close()
 		return nil, nil, err
 	}
-	return tree, func() { tree.Close(); mount.Close() }, nil
+	return tree, func() { _ = tree.Close(); mount.Close() }, nil
 }

@@ -130,7 +130,7 @@ func (b *building) copyImage(ref store.Reference, platform string) (store.Walk, 
 			return nil, err
 		}
 		err = b.writer.Ingest(d, cancelable{b.ctx, blob})
-		blob.Close()
+		_ = blob.Close()
 		if err != nil {
 			return nil, err
 		}

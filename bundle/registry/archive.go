@@ -58,11 +58,11 @@ func openArchive(name string) (*archive, error) {
 		return nil, err
 	}
 	a := &archive{path: name, file: f, entries: map[string]section{}}
-	if err := a.unpack(); err == nil {
+	if err = a.unpack(); err == nil {
 		err = a.scan()
 	}
 	if err != nil {
-		a.Close()
+		a.close()
 		return nil, fmt.Errorf("archive %s: %w", name, err)
 	}
 	return a, nil
@@ -190,6 +190,9 @@ func (a *archive) readJSON(name string, v any) error {
 // Close implements [Source].
 func (a *archive) Close() error { return a.file.Close() }
 
+// close is Close where there is another error to tell.
+func (a *archive) close() { _ = a.file.Close() }
+
 // ociArchiveSource is a layout in a tar file.
 type ociArchiveSource struct {
 	*archive
@@ -207,11 +210,11 @@ func openOCIArchive(ref string) (Source, error) {
 	}
 	var header v1.ImageLayout
 	if err := a.readJSON(v1.ImageLayoutFile, &header); err != nil {
-		a.Close()
+		a.close()
 		return nil, err
 	}
 	if header.Version != v1.ImageLayoutVersion {
-		a.Close()
+		a.close()
 		return nil, fmt.Errorf("archive %s: %s: version %q, want %q", file, v1.ImageLayoutFile, header.Version, v1.ImageLayoutVersion)
 	}
 	return &ociArchiveSource{a, tag}, nil
@@ -297,7 +300,7 @@ func openDockerArchive(ref string) (Source, error) {
 	}
 	s := &dockerArchiveSource{archive: a, at: map[digest.Digest]string{}}
 	if err := s.load(name); err != nil {
-		a.Close()
+		a.close()
 		return nil, err
 	}
 	return s, nil

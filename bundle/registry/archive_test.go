@@ -147,7 +147,7 @@ func TestArchivesThatLie(t *testing.T) {
 		entries    []entry
 		want       string
 	}{
-		{"not a tar", ociArchive, []entry{{name: "x", content: "y"}}, "oci-layout"},
+		{"no layout", ociArchive, []entry{{name: "x", content: "y"}}, "oci-layout"},
 		{"a newer layout", ociArchive, []entry{{name: "oci-layout", content: `{"imageLayoutVersion":"9.0.0"}`}}, "9.0.0"},
 		{"an index that is a link to a file of the host", ociArchive, []entry{layout, {name: "index.json", kind: tar.TypeSymlink, link: "/etc/passwd"}}, "no such file"},
 		{"links in a circle", ociArchive, []entry{layout, {name: "index.json", kind: tar.TypeSymlink, link: "a"}, {name: "a", kind: tar.TypeSymlink, link: "index.json"}}, "no such file"},
@@ -164,6 +164,22 @@ func TestArchivesThatLie(t *testing.T) {
 				t.Errorf("pull: %v, want an error with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestDamagedArchive: what follows damage is not silently left out.
+func TestDamagedArchive(t *testing.T) {
+	file := writeTar(t, entry{name: "oci-layout", content: `{"imageLayoutVersion":"1.0.0"}`}, entry{name: "index.json", content: "{}"})
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[1024+148] ^= 0x01 // the checksum of the second header
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenSource(ociArchive+file, Options{}); err == nil || !strings.Contains(err.Error(), "invalid tar header") {
+		t.Errorf("OpenSource: %v, want an invalid header", err)
 	}
 }
 

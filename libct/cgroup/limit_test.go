@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,7 +256,7 @@ func TestDeviceRulesAreReplacedAtomically(t *testing.T) {
 			i=$((i+1)); echo $i >`+dir+`/count; done`)
 		count := func() string { text, _ := os.ReadFile(dir + "/count"); return strings.TrimSpace(string(text)) }
 		eventually(t, "the first look", func() bool { return count() != "" })
-		more := append(onlyZero[:len(onlyZero):len(onlyZero)], devices.Rule{Type: 'c', Major: 1, Minor: 9, Read: true, Allow: true})
+		more := slices.Concat(onlyZero, []devices.Rule{{Type: 'c', Major: 1, Minor: 9, Read: true, Allow: true}})
 		before := count()
 		for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
 			for _, rules := range [][]devices.Rule{more, onlyZero} {

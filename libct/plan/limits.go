@@ -211,7 +211,7 @@ func (c *composer) hugePageLimits() {
 
 func isPageSize(s string) bool {
 	digits, ok := strings.CutSuffix(s, "B")
-	if !ok || digits == "" || !strings.Contains("KMGTPE", digits[len(digits)-1:]) {
+	if !ok || digits == "" || strings.IndexByte("KMGTPE", digits[len(digits)-1]) < 0 {
 		return false
 	}
 	digits = digits[:len(digits)-1]
