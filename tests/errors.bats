@@ -212,10 +212,8 @@ malformed() {
 	refused 'windows: not for Linux'
 }
 
-@test "what is not supported yet is refused: update, events, checkpoint, restore" {
+@test "what is not supported yet is refused: checkpoint, restore" {
 	start_container
-	fails 'not supported yet' update --memory 64M "$ID"
-	fails 'not supported yet' events --stats "$ID"
 	fails 'not supported yet' checkpoint "$ID"
 	fails 'not supported yet' restore "$ID-2"
 	has_status "$ID" running
