@@ -51,11 +51,17 @@ readme_block() {
 }
 
 # containers_conf: README's, and what keeps Podman from touching the machine. Its
-# own default limits (1048576 files) are more than a machine may allow.
+# own default limits (1048576 files, 2048 processes) are more than a machine may
+# allow; there is no systemd.
 containers_conf() {
-	readme_block toml | sed \
-		-e '/^\[containers\]/a default_ulimits = ["nofile=1024:2048", "nproc=2048:4096"]\nnetns = "none"' \
-		-e '/^\[engine\]/a lock_type = "file"\nevents_logger = "file"'
+	cat <<-'CONF'
+		[containers]
+		default_ulimits = ["nofile=1024:2048", "nproc=2048:4096"]
+		netns = "none"
+		pids_limit = 0
+
+	CONF
+	readme_block toml | sed '/^\[engine\]/a lock_type = "file"\nevents_logger = "file"\ncgroup_manager = "cgroupfs"'
 	[[ -z $RUNC ]] || echo "runc = [\"$RUNC\"]"
 }
 
@@ -210,7 +216,7 @@ start_docker() {
 	[[ -x /usr/bin/docker ]] || skip "dockerd is not installed with its client"
 	readme_block json >"$T/daemon.json"
 	inside dockerd --config-file "$T/daemon.json" --data-root "$T/docker/root" --exec-root "$T/docker/exec" \
-		--pidfile "$T/docker.pid" --host "unix://$T/docker.socket" --bridge=none --iptables=false \
+		--pidfile "$T/docker.pid" --host "unix://$T/docker.socket" --exec-opt native.cgroupdriver=cgroupfs --bridge=none --iptables=false \
 		--ip6tables=false --ip-forward=false --storage-driver vfs --cgroup-parent "/$PARENT" \
 		</dev/null >"$T/docker.log" 2>&1 &
 	eventually docker version >/dev/null 2>&1
@@ -219,7 +225,7 @@ start_docker() {
 
 docker() { inside /usr/bin/docker --host "unix://$T/docker.socket" "$@"; }
 docker_run() {
-	call_engine docker run --runtime hako --security-opt seccomp=unconfined --env MARK="$MARK" --name "$MARK" "$@"
+	call_engine docker run --runtime hako --env MARK="$MARK" --name "$MARK" "$@"
 }
 doc() { call_engine docker "$@"; }
 
