@@ -975,6 +975,15 @@ more_ticks() { (($(wc -c <"$BUNDLE/rootfs/ticks") > $1)); }
 	fails 'container does not exist' resume "$ID"
 }
 
+@test "start: once it has returned, the container is running" {
+	local i
+	for i in {1..60}; do
+		start_container
+		has_status "$ID" running
+		hako delete --force "$ID"
+	done
+}
+
 # --- list and ps
 
 @test "list: columns" {

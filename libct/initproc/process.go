@@ -331,6 +331,11 @@ func (s *stage) waitForStart() error {
 func (s *stage) execute() error {
 	p := &s.plan.Process
 	if !s.filtered {
+		// Explicitly, as execve lets go of descriptors in an order of its own:
+		// start must not see the result before nobody waits any more.
+		if start := s.files[plan.File{Role: plan.FileStart}]; start != nil {
+			start.Close()
+		}
 		if err := proc.SealDescriptors(); err != nil {
 			return err
 		}
