@@ -976,8 +976,7 @@ more_ticks() { (($(wc -c <"$BUNDLE/rootfs/ticks") > $1)); }
 }
 
 @test "start: once it has returned, the container is running" {
-	local i
-	for i in {1..60}; do
+	for _ in {1..60}; do
 		start_container
 		has_status "$ID" running
 		hako delete --force "$ID"
