@@ -88,7 +88,7 @@ func (c *creation) create() (*Container, error) {
 		return nil, c.undo(err)
 	}
 	c.release()
-	return &Container{r: c.r, dir: c.dir, record: c.rec}, nil
+	return &Container{r: c.r, dir: c.dir, record: c.rec, cgroup: c.group}, nil
 }
 
 // undo removes what has been made; err stays the error that is told.

@@ -551,6 +551,15 @@ larger() { (($(stat -c %s "$1") > $2)); }
 	freezer_says FROZEN
 }
 
+@test "run: looks for the hierarchies once, deletion included" {
+	command -v strace >/dev/null || skip "needs strace, to count"
+	set_args true
+	strace -f -qq -o "$T/trace" -e trace=openat "$HAKO" --root "$ROOT" run "$ID" 3>&-
+	local looks=1
+	[[ ! -e /sys/fs/cgroup/cgroup.controllers ]] || looks=0 # v2 has one, and its place is known
+	equal "$looks" "$(grep -c '"/sys/fs/cgroup", ' "$T/trace")"
+}
+
 # threaded DIR: below it only threads of one process, or of the cgroups above.
 threaded() {
 	mkdir -p "$1"
