@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	"github.com/hako-runtime/hako/libct/cgroup"
+	"github.com/hako-runtime/hako/libct/cgroup/limits"
 	"github.com/hako-runtime/hako/libct/host"
 	"github.com/hako-runtime/hako/libct/plan"
 	"github.com/hako-runtime/hako/libct/proc"
 	"github.com/hako-runtime/hako/libct/rdt"
 	"github.com/hako-runtime/hako/libct/rootfs"
 	"github.com/hako-runtime/hako/libct/spawn"
+	"github.com/hako-runtime/hako/libct/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,6 +55,7 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 		{"place the init stage", x.place},
 		{"serve the init stage", x.serve},
 		{"relay signals", x.relay},
+		{"join the cgroup", x.joinLate},
 		{"execute", x.executed},
 		{"write the pid file", x.report},
 	})
@@ -114,6 +117,13 @@ func (x *execution) check() (err error) {
 	}
 	if frozen && !x.o.IgnorePaused {
 		return fmt.Errorf("cannot exec in a paused container (use --ignore-paused to override): %w", ErrPaused)
+	}
+	left, err := x.group.Room()
+	if err != nil {
+		return err
+	}
+	if x.late = left >= 0 && left < limits.RoomForInit; x.late {
+		return nil
 	}
 	x.cgroup, err = x.group.Dir()
 	return err
@@ -206,20 +216,62 @@ func (x *execution) openRoot() error {
 
 // joinCgroups moves the child where it could not be born.
 func (x *execution) joinCgroups() error {
-	pid := x.child.Pid
+	if x.late {
+		return x.join(x.group.AddUncounted)
+	}
 	if x.cgroup == nil {
-		err := x.group.Add(pid)
-		if errors.Is(err, unix.EBUSY) {
-			// As in clone. Only cgroup2 is like that; of a hybrid host's
-			// hierarchies it is the last.
-			err = x.joinInitsCgroup(pid)
-		}
-		if err != nil {
-			return x.explain(err)
+		if err := x.join(x.group.Add); err != nil {
+			return err
 		}
 	}
+	return x.joinBelow()
+}
+
+// joinLate moves the child where the limit of tasks has room for one, but not
+// for the threads of the init stage. Moving is not refused by the kernel.
+func (x *execution) joinLate() error {
+	if !x.late {
+		return nil
+	}
+	if _, err := x.group.Room(); err != nil {
+		return err
+	}
+	if err := x.join(x.group.Add); err != nil {
+		return err
+	}
+	if err := x.joinBelow(); err != nil {
+		return err
+	}
+	p := &x.plan.Process
+	set := p.AffinityFinal
+	if set == nil {
+		set = p.AffinityInitial
+	}
+	if set != nil { // before Linux 6.2, joining a cpuset forgets it
+		if err := proc.SetAffinity(x.child.Pid, set); err != nil {
+			return x.explain(fmt.Errorf("process.execCPUAffinity: %w", err))
+		}
+	}
+	return x.conn.Send(wire.Go, nil)
+}
+
+func (x *execution) join(add func(pid int) error) error {
+	err := add(x.child.Pid)
+	if errors.Is(err, unix.EBUSY) {
+		// As in clone. Only cgroup2 is like that; of a hybrid host's
+		// hierarchies it is the last.
+		err = x.joinInitsCgroup(x.child.Pid)
+	}
+	if err != nil {
+		return x.explain(err)
+	}
+	return nil
+}
+
+// joinBelow moves the child to what --cgroup names.
+func (x *execution) joinBelow() error {
 	for _, sub := range x.o.Cgroups {
-		if err := x.group.AddTo(sub, pid); err != nil {
+		if err := x.group.AddTo(sub, x.child.Pid); err != nil {
 			return fmt.Errorf("--cgroup %s: %w", sub, err)
 		}
 	}
@@ -274,9 +326,13 @@ func (x *execution) useInitsCgroup() error {
 	return err
 }
 
-// joinInitsCgroup moves pid there, on a hybrid host.
+// joinInitsCgroup moves pid there.
 func (x *execution) joinInitsCgroup(pid int) error {
-	dir, err := x.initsCgroup("unified")
+	hierarchy := "" // of a v2 host
+	if _, ok := x.group.Paths()[hierarchy]; !ok {
+		hierarchy = "unified"
+	}
+	dir, err := x.initsCgroup(hierarchy)
 	if err != nil {
 		return err
 	}

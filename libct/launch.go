@@ -49,6 +49,7 @@ type launch struct {
 	foreground bool // hako copies the terminal
 	openInside bool // init opens the sources of mounts
 	adjustOOM  bool // init sets its oom score
+	late       bool // init is put into the cgroup when only execve is left
 	target     *spawn.Target
 	cgroup     *os.File
 	preserve   int // descriptors from 3 on that are for the process
@@ -162,7 +163,7 @@ func initsPart(p *plan.Plan) *plan.Plan {
 func (l *launch) serve() error {
 	boot := &plan.Boot{
 		Plan: initsPart(l.plan), Files: l.roles, State: l.state, Keyring: l.keyring, Foreground: l.foreground,
-		OpenSources: l.openInside, AdjustOOM: l.adjustOOM, Record: l.r.Timeline != nil,
+		OpenSources: l.openInside, AdjustOOM: l.adjustOOM, Late: l.late, Record: l.r.Timeline != nil,
 	}
 	err := l.conn.Send(wire.Plan, boot, l.files...)
 	wire.CloseAll(l.files)

@@ -299,6 +299,57 @@ throttled() {
 	done
 }
 
+tasks_are() { [[ $(cg pids pids.current) == "$1" ]]; }
+
+@test "pids: exec needs room for its own process, none for hako" {
+	local n
+	for n in 2 3 4 5 6; do
+		limited pids "{pids: {limit: $n}}"
+		present pids || return 0
+		ok start "$ID"
+		ok exec "$ID" echo "a process"
+		equal "a process" "$output"
+		ok exec --tty=false --cwd /tmp --user 1000 "$ID" sh -c 'echo $$ >/dev/null; pwd'
+		equal /tmp "$output"
+		# Of all cgroups it is in those of the container when it executes.
+		ok exec "$ID" cat /proc/self/cgroup
+		equal "$(cat "/proc/$(init)/cgroup")" "$output"
+		fails_with 255 'exec: no/such/program|no such file' exec "$ID" no/such/program
+		ok delete --force "$ID"
+	done
+}
+
+@test "pids: exec has no room beside as many tasks as the limit" {
+	local n
+	sh_script 'i=1; while [ $i -lt $N ]; do sleep 100000 & i=$((i+1)); done; exec sleep 100000'
+	for n in 1 2 40; do
+		update_config --arg n "$n" '.process.env += ["N=" + $n]'
+		limited pids "{pids: {limit: $n}}"
+		present pids || return 0
+		ok start "$ID"
+		eventually tasks_are "$n"
+		fails_with 255 "^hako exec $ID: linux.resources.pids.limit: .*: $n of $n tasks exist\$" exec "$ID" true
+		equal "$n" "$(cg pids pids.current)"
+		ok update --pids-limit -1 "$ID"
+		ok exec "$ID" true
+		ok delete --force "$ID"
+	done
+}
+
+@test "pids: exec where there is room for a few, with a filter and a cgroup below" {
+	sh_script 'i=1; while [ $i -lt 38 ]; do sleep 100000 & i=$((i+1)); done; exec sleep 100000'
+	limited pids '{pids: {limit: 40}}'
+	present pids || return 0
+	ok delete --force "$ID"
+	update_config '.process.noNewPrivileges = true | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW",
+		syscalls: [{names: ["chroot"], action: "SCMP_ACT_ERRNO"}]}'
+	ok create "$ID"
+	ok start "$ID"
+	eventually tasks_are 38
+	ok exec "$ID" sh -c 'chroot / true 2>/dev/null || cat /proc/self/cgroup'
+	contains "/$MARK" "$output"
+}
+
 @test "pids: -1 is no limit; 0 is one since version 1.3" {
 	ok create "$ID"
 	ok delete --force "$ID"

@@ -72,6 +72,15 @@ type Group interface {
 	// those then, and AddTo reaches them.
 	Add(pid int) error
 
+	// Room tells how many tasks the limit of the [Spec] leaves room for,
+	// [limits.Unlimited] without one. No room is an error.
+	Room() (tasks int64, err error)
+
+	// AddUncounted is the part of Add that the limit of tasks does not count: on
+	// v1 every hierarchy but that of the pids controller, on v2 nothing. Add
+	// completes it.
+	AddUncounted(pid int) error
+
 	// AddTo moves a process into a cgroup beneath this one, which must exist.
 	// sub is PATH for all hierarchies or, on v1 and hybrid, CTRL[,CTRL]:PATH
 	// for those of the controllers; the process stays where it is in the

@@ -41,6 +41,8 @@ type driver interface {
 	Hierarchies() []Hierarchy
 	Limit(update, after *limits.Limits, fresh bool) error
 	Own(uid uint32) error
+	tasksDir() string
+	AddUncounted(pid int) error
 }
 
 // group joins a driver with the device rules.
@@ -95,6 +97,22 @@ func (g *group) apply(update, after *limits.Limits, rules []devices.Rule, fresh 
 		return fmt.Errorf("cgroup %s: %w", g.spec.Path, err)
 	}
 	return nil
+}
+
+// Room trusts the Spec that there is no limit: where none is, nothing is read.
+func (g *group) Room() (tasks int64, err error) {
+	most := limits.MaxTasks(g.spec.Limits)
+	if most < 0 {
+		return limits.Unlimited, nil
+	}
+	n, err := tree.ReadInt(g.tasksDir(), "pids.current")
+	if tree.IsGone(err) {
+		return limits.Unlimited, nil // who adds a process is told
+	}
+	if err == nil && n >= most {
+		err = fmt.Errorf("linux.resources.pids.limit: there is no room for another process: %d of %d tasks exist", n, most)
+	}
+	return max(most-n, 0), err
 }
 
 // Discard removes also the parents, as long as nobody else uses them.

@@ -17,11 +17,27 @@ func (*pure) Hierarchies() []Hierarchy {
 	return []Hierarchy{{FSType: "cgroup2", Mountpoint: base}}
 }
 
+func (p *pure) tasksDir() string { return p.Paths()[""] }
+
+// AddUncounted does nothing: there is but one hierarchy.
+func (*pure) AddUncounted(int) error { return nil }
+
 // legacy is the driver of v1 and hybrid hosts.
 type legacy struct {
 	*v1.Group
 	cgroup2 *v2.Group // the same path in the cgroup2 hierarchy; nil without one
 }
+
+// tasksDir is where tasks are counted, "" if nowhere.
+func (l *legacy) tasksDir() string {
+	if dir := l.With("pids"); dir != "" {
+		return dir
+	}
+	return l.Unified()
+}
+
+// AddUncounted moves a process in the other hierarchies.
+func (l *legacy) AddUncounted(pid int) error { return l.AddExcept(l.tasksDir(), pid) }
 
 // Own is not safe in v1; cgroups(7), "Delegation".
 func (*legacy) Own(uint32) error {

@@ -220,6 +220,14 @@ func (m *managed) Add(pid int) error {
 	return m.talk(func(manager *systemd.Manager) error { return manager.Attach(m.unit(), pid) })
 }
 
+// AddUncounted leaves all to Add where that may have to ask systemd.
+func (m *managed) AddUncounted(pid int) error {
+	if m.unit().User {
+		return nil
+	}
+	return m.driver.AddUncounted(pid)
+}
+
 // talk has a conversation of its own.
 func (m *managed) talk(about func(*systemd.Manager) error) error {
 	manager, err := systemd.Connect(m.unit().User)

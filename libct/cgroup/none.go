@@ -25,6 +25,8 @@ func (none) Limit() error              { return nil }
 func (none) Discard() error            { return nil }
 func (none) Dir() (*os.File, error)    { return nil, nil }
 func (none) Add(int) error             { return nil }
+func (none) AddUncounted(int) error    { return nil }
+func (none) Room() (int64, error)      { return limits.Unlimited, nil }
 func (none) AddTo(string, int) error   { return ErrNone }
 func (none) Processes() ([]int, error) { return nil, ErrNone }
 func (none) Kill(unix.Signal) error    { return ErrNone }

@@ -107,6 +107,9 @@ func (s *stage) filterAndExecute() error {
 	// Fails, and gives back the soft limit of descriptors, which the Go
 	// runtime has raised; syscall.Exec does that before its execve.
 	_ = syscall.Exec("", nil, nil)
+	if err := s.waitPlaced(); err != nil {
+		return err
+	}
 	if _, err := f.install(); err != nil {
 		return err
 	}

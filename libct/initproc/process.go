@@ -326,6 +326,16 @@ func (s *stage) waitForStart() error {
 	}
 }
 
+// waitPlaced waits to be put into a cgroup where no thread can be started any
+// more. From here to execve all system calls are raw: the Go runtime starts a
+// thread when another blocks for a while.
+func (s *stage) waitPlaced() error {
+	if !s.boot.Late {
+		return nil
+	}
+	return s.conn.AwaitGo()
+}
+
 // execute becomes the user's program. Everything but the standard streams and
 // the preserved descriptors is closed by it.
 func (s *stage) execute() error {
@@ -354,6 +364,9 @@ func (s *stage) execute() error {
 	}
 	if p.Seccomp != nil && !s.filtered {
 		return s.filterAndExecute()
+	}
+	if err := s.waitPlaced(); err != nil {
+		return err
 	}
 	err := syscall.Exec(s.program, p.Args, s.env)
 	return fmt.Errorf("exec %s: %w", s.program, err)

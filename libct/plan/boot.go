@@ -22,6 +22,7 @@ type Boot struct {
 	Foreground bool `json:"foreground,omitempty"`
 	Keyring    bool `json:"keyring,omitempty"` // join the container's session keyring
 	Record     bool `json:"record,omitempty"`  // record a timeline
+	Late       bool `json:"late,omitempty"`    // wait to be put into the cgroup, immediately before execve
 	// What the host has not the privileges for, and init does in the
 	// container's user namespace.
 	OpenSources bool `json:"openSources,omitempty"` // open the sources of mounts

@@ -331,6 +331,12 @@ func easyjson9972ec2fDecodeGithubComHakoRuntimeHakoLibctPlan2(in *jlexer.Lexer, 
 			} else {
 				out.Record = bool(in.Bool())
 			}
+		case "late":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Late = bool(in.Bool())
+			}
 		case "openSources":
 			if in.IsNull() {
 				in.Skip()
@@ -399,6 +405,11 @@ func easyjson9972ec2fEncodeGithubComHakoRuntimeHakoLibctPlan2(out *jwriter.Write
 		const prefix string = ",\"record\":"
 		out.RawString(prefix)
 		out.Bool(bool(in.Record))
+	}
+	if in.Late {
+		const prefix string = ",\"late\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.Late))
 	}
 	if in.OpenSources {
 		const prefix string = ",\"openSources\":"

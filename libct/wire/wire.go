@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"github.com/hako-runtime/hako/libct/fastjson"
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ type Kind uint8
 const (
 	Plan    Kind = iota + 1 // host → init: everything, once
 	Hooks                   // init → host: run the hooks of the runtime namespace now
-	Go                      // host → init: hooks are done, or the listener is taken; go on
+	Go                      // host → init: hooks are done, the listener is taken, or you are in the cgroup; go on
 	Seccomp                 // init → host: the filter is installed; take its listener
 	Report                  // init → host, before Ready or Fail, if there is anything to tell
 	Ready                   // init → host: waiting for start
@@ -251,6 +252,26 @@ func (c *Conn) Expect(want Kind, payload fastjson.Unmarshaler, keep *[]*os.File)
 		return nil
 	}
 	return fastjson.Unmarshal(body, payload)
+}
+
+// AwaitGo waits for [Go] in a raw system call, during which the Go runtime starts
+// no thread. It fails with io.EOF if the other side is gone.
+func (c *Conn) AwaitGo() error {
+	var h [headerLen]byte
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&h[0])), headerLen)
+		switch {
+		case errno == unix.EINTR:
+			continue
+		case errno != 0 && errno != unix.ECONNRESET:
+			return os.NewSyscallError("read", errno)
+		case errno != 0 || n < headerLen:
+			return io.EOF
+		case Kind(h[0]) != Go:
+			return fmt.Errorf("%s message where %s was expected", Kind(h[0]), Go)
+		}
+		return nil
+	}
 }
 
 func (c *Conn) read(b []byte) error {

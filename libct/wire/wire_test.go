@@ -146,6 +146,33 @@ type raw []byte
 
 func (r raw) MarshalEasyJSON(w *fastjson.Writer) { w.Raw(r, nil) }
 
+func TestAwaitGoAcceptsNothingElse(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		sent []byte // then the other side closes
+		want error
+	}{
+		{"go", header(Go, 0, 0), nil},
+		{"end of file", nil, io.EOF},
+		{"cut", header(Go, 0, 0)[:headerLen-1], io.EOF},
+		{"another message", header(Fail, 0, 0), errAny},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, fd := pair(t)
+			if _, err := unix.Write(fd, tt.sent); err != nil {
+				t.Fatal(err)
+			}
+			unix.Close(fd)
+			err := c.AwaitGo()
+			if (err == nil) != (tt.want == nil) || tt.want != nil && tt.want != errAny && !errors.Is(err, tt.want) {
+				t.Errorf("%v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+var errAny = errors.New("any error")
+
 func TestHostileFrames(t *testing.T) {
 	null := nulls(t, 1)
 	send := func(fd int, b []byte, n int) {

@@ -195,3 +195,22 @@ func TestStaged(t *testing.T) {
 		}
 	}
 }
+
+func TestMaxTasks(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		l    *Limits
+		want int64
+	}{
+		{"nothing", nil, Unlimited},
+		{"not said", &Limits{}, Unlimited},
+		{"lifted", &Limits{Tasks: ptr[int64](-1)}, Unlimited},
+		{"none", &Limits{Tasks: ptr[int64](0)}, 0},
+		{"a file is written later", &Limits{Tasks: ptr[int64](7), Unified: []UnifiedKey{{"a.b", "1"}, {"pids.max", "3"}}}, 3},
+		{"lifted by file", &Limits{Tasks: ptr[int64](7), Unified: []UnifiedKey{{"pids.max", "max"}}}, Unlimited},
+	} {
+		if got := MaxTasks(tt.l); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}

@@ -129,8 +129,14 @@ func (g *Group) Unified() string {
 func (g *Group) Dir() (*os.File, error) { return nil, nil }
 
 // Add moves a process in every hierarchy.
-func (g *Group) Add(pid int) error {
+func (g *Group) Add(pid int) error { return g.AddExcept("", pid) }
+
+// AddExcept moves a process in every hierarchy but the one of dir.
+func (g *Group) AddExcept(dir string, pid int) error {
 	for _, h := range g.hierarchies {
+		if g.in(h) == dir {
+			continue
+		}
 		d, err := tree.Open(g.in(h))
 		if err != nil {
 			return err

@@ -120,6 +120,41 @@ throttled() { (($(awk '$1 == "nr_throttled" { print $2 }' "/sys/fs/cgroup/$MARK/
 	done
 }
 
+tasks_are() { [[ $(files pids.current) == "$1" ]]; }
+
+@test "pids: exec needs room for its own process, none for hako" {
+	local n
+	for n in 2 3 5; do
+		start_container "{limit: $n} as \$pids | .linux.resources.pids = \$pids"
+		ok exec "$ID" cat /proc/self/cgroup
+		equal "$(cat "/proc/$(init)/cgroup")" "$output"
+		fails_with 255 'no such file' exec "$ID" no/such/program
+		ok delete --force "$ID"
+	done
+}
+
+@test "pids: exec has no room beside as many tasks as the limit" {
+	start_container '.linux.resources.pids = {limit: 1}'
+	fails_with 255 "^hako exec $ID: linux.resources.pids.limit: .*: 1 of 1 tasks exist\$" exec "$ID" true
+	equal 1 "$(files pids.current)"
+	ok delete --force "$ID"
+	# All but one of more than the init stage needs.
+	sh_script 'i=1; while [ $i -lt 39 ]; do sleep 100000 & i=$((i+1)); done; exec sleep 100000'
+	start_container '.linux.resources.pids = {limit: 40}'
+	eventually tasks_are 39
+	ok exec "$ID" echo "a process"
+	equal "a process" "$output"
+	# Where the container has moved its processes into a cgroup below.
+	mkdir "/sys/fs/cgroup/$MARK/sub"
+	ok update --pids-limit 60 "$ID"
+	while read -r pid; do
+		echo "$pid" >"/sys/fs/cgroup/$MARK/sub/cgroup.procs"
+	done <<<"$(files cgroup.procs | tr ' ' '\n')"
+	echo +pids >"/sys/fs/cgroup/$MARK/cgroup.subtree_control"
+	ok exec "$ID" cat /proc/self/cgroup
+	equal "0::/$MARK/sub" "$output"
+}
+
 @test "memory: one that is too small for any process is told as such" {
 	refused 'init stage was killed.*memory.limit' '.linux.resources.memory = {limit: 4096, swap: 4096}'
 }
