@@ -159,7 +159,11 @@ func (x *execution) makePlan() error {
 // target lists the namespaces in which the container's process differs from
 // us. The pidfd proves afterwards that it was that process all the time.
 func (x *execution) target() error {
-	flags, err := spawn.Differing(x.c.record.Pid)
+	rec := &x.c.record
+	flags, err := spawn.Differing(rec.Pid)
+	if err != nil && alive(rec.Pid, rec.StartTime) {
+		return fmt.Errorf("the namespaces of the container's process cannot be entered (has its first thread ended?): %w", err)
+	}
 	if err != nil || unix.PidfdSendSignal(int(x.init.Fd()), 0, nil, 0) != nil {
 		return ErrNotRunning
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 // startTime is field 22 of /proc/PID/stat, by which a reused pid is told from
-// the old one; proc_pid_stat(5). A zombie counts as gone.
+// the old one; proc_pid_stat(5). A zombie counts as gone, unless it is only the
+// first thread that has ended, and others live on.
 func startTime(pid int) (ticks uint64, err error) {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -36,7 +37,8 @@ func parseStat(data []byte) (ticks uint64, err error) {
 	if len(field) < 20 {
 		return 0, fmt.Errorf("%d fields after the name", len(field))
 	}
-	if s := field[0][0]; s == 'Z' || s == 'X' {
+	// Field 20, num_threads, counts the first one until all have ended.
+	if s := field[0][0]; (s == 'Z' || s == 'X') && (string(field[17]) == "0" || string(field[17]) == "1") {
 		return 0, unix.ESRCH
 	}
 	return strconv.ParseUint(string(field[19]), 10, 64)

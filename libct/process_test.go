@@ -49,7 +49,10 @@ func TestStartTimeOfProcessesWithHostileNames(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
-	rest := " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20"
+	fields := func(threads string) string {
+		return " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 " + threads + " 18 4711 20"
+	}
+	rest := fields("1")
 	for _, c := range []struct {
 		name, stat string
 		want       uint64
@@ -59,6 +62,8 @@ func TestParseStat(t *testing.T) {
 		{"name with parentheses", "7 (a) Z 1 (b) S" + rest, 4711, nil},
 		{"zombie", "7 (sh) Z" + rest, 0, unix.ESRCH},
 		{"dead", "7 (sh) X" + rest, 0, unix.ESRCH},
+		{"zombie on its way out", "7 (sh) Z" + fields("0"), 0, unix.ESRCH},
+		{"others live on when the first thread has ended", "7 (sh) Z" + fields("2"), 4711, nil},
 		{"empty", "", 0, errAny},
 		{"no name", "7 sh R" + rest, 0, errAny},
 		{"cut", "7 (sh) R 1 2 3", 0, errAny},

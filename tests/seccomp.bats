@@ -65,6 +65,28 @@ x86_64() { [[ $(uname -m) == x86_64 ]] || skip "calls by their numbers are x86_6
 	done
 }
 
+first_thread_ended() { [[ $(proc_state "$1") == Z* ]]; }
+
+@test "seccomp: KILL_THREAD of the first thread leaves a container that is running" {
+	x86_64
+	profile '{defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["acct"], action: "SCMP_ACT_KILL_THREAD"}]}'
+	start_container '.process.args = ["probe", "first", "163"]'
+	local pid
+	pid=$(field "$ID" .pid)
+	eventually first_thread_ended "$pid"
+	has_status "$ID" running
+	equal "$pid" "$(field "$ID" .pid)"
+	equal "[$pid]" "$(hako ps --format json "$ID")"
+	fails 'not stopped: running' delete "$ID"
+	fails_with 255 'cannot be entered \(has its first thread ended\?\)' exec "$ID" true
+	ok pause "$ID"
+	has_status "$ID" paused
+	ok resume "$ID"
+	ok kill "$ID" KILL
+	eventually status_is "$ID" stopped
+	ok delete "$ID"
+}
+
 @test "seccomp: KILL_THREAD ends one thread, KILL_PROCESS all" {
 	x86_64
 	# 1000 is no call: its threads are killed before they report, and the

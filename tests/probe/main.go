@@ -3,6 +3,8 @@
 //
 //	probe call NR [ARG…]           "ok" or the name of the errno
 //	probe threads N NR             the same from N threads, made before the call
+//	probe first NR                 the first thread makes the call, and if it survives
+//	                               exits; another lives on
 //	probe agent SOCKET STATE ERRNO serve one listener: STATE gets the JSON
 package main
 
@@ -42,10 +44,16 @@ func run(args []string) error {
 			threads(int(numbers[0]), numbers[1])
 		}
 		return err
+	case len(args) == 2 && args[0] == "first":
+		numbers, err := parse(args[1:])
+		if err == nil {
+			err = first(numbers)
+		}
+		return err
 	case len(args) == 4 && args[0] == "agent":
 		return agent(args[1], args[2], args[3])
 	}
-	return fmt.Errorf("usage: call NR [ARG…] | threads N NR | agent SOCKET STATE ERRNO")
+	return fmt.Errorf("usage: call NR [ARG…] | threads N NR | first NR | agent SOCKET STATE ERRNO")
 }
 
 // parse takes decimal and hexadecimal numbers of a register's width.
@@ -92,6 +100,24 @@ func threads(n int, number uintptr) {
 	done.Wait()
 	slices.Sort(seen)
 	fmt.Println(len(tids), strings.Join(slices.Compact(seen), " "))
+}
+
+// first comes before any other goroutine: it is on the first thread.
+func first(number [7]uintptr) error {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		return fmt.Errorf("this is not the first thread")
+	}
+	ready := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		close(ready)
+		_, _ = unix.Poll(nil, -1) // for ever
+	}()
+	<-ready
+	call(number)
+	_, _, _ = syscall.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+	return nil
 }
 
 // agent answers every call with errno, "continue" lets it go on.
