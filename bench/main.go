@@ -49,7 +49,7 @@ type options struct {
 
 // measureNames lists the measures in the order of the report.
 var measureNames = []string{
-	"run", "exec", "parallel", "lifecycle", "rss", "version",
+	"run", "exec", "parallel", "lifecycle", "rss", "memory", "limit", "version",
 	"seccomp", "seccomp-compile", "seccomp-getpid", "seccomp-futex", "seccomp-last",
 }
 

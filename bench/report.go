@@ -128,6 +128,8 @@ var measureTitles = map[string]string{
 	"parallel":  fmt.Sprintf("%d parallel run", parallelCount),
 	"lifecycle": "create+start+delete",
 	"rss":       "peak RSS of run, MiB",
+	"memory":    "charged to the container when it is created, MiB",
+	"limit":     "smallest memory limit that runs true, MiB",
 	"version":   "--version",
 
 	"seccomp":         "run with Docker's seccomp profile",
@@ -152,7 +154,7 @@ func (v *viewResult) table(w io.Writer, opts *options) {
 			}
 			wall, cpu := s.WallMS, s.CPUMS
 			ratios := ratio(hako.WallMS, wall) + " | " + ratio(hako.CPUMS, cpu)
-			if name == "rss" {
+			if len(s.PeakMiB.Samples) > 0 {
 				wall, ratios = s.PeakMiB, ratio(hako.PeakMiB, s.PeakMiB)+" |"
 			}
 			if s.Name == "hako" {

@@ -77,6 +77,8 @@ func (w *worker) measureView(view string) (*viewResult, error) {
 		"lifecycle": w.measureLifecycle,
 		"rss":       w.measureRSS,
 		"version":   w.measureVersion,
+		"memory":    w.measureInitMemory,
+		"limit":     w.measureLimit,
 
 		"seccomp":         w.measureSeccomp,
 		"seccomp-compile": w.measureCompile,
