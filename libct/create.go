@@ -386,7 +386,7 @@ func (c *creation) openCgroupView() error {
 	if err := c.describeCgroupView(); err != nil || c.openInside {
 		return err
 	}
-	trees, err := rootfs.OpenCgroupView(c.plan.Setup.CgroupView)
+	trees, err := rootfs.OpenCgroupView(c.plan.Setup.CgroupView, c.plan.Setup.Mounts)
 	if err != nil {
 		return err
 	}

@@ -1352,6 +1352,24 @@ make_cgroups='for d in /sys/fs/cgroup /sys/fs/cgroup/*/; do
 	views_are "/$MARK" ro
 }
 
+@test "cgroup: two mounts in one config, each with its own options" {
+	local namespace root dir
+	add_mount /second cgroup cgroup rw nosuid
+	for namespace in drop_namespace cgroup_namespace; do
+		root=/
+		[[ $namespace == cgroup_namespace ]] || root=/$MARK
+		$namespace cgroup
+		mounted
+		views_are "$root" ro
+		differ "" "$(hierarchy_mounts)"
+		for dir in $(hierarchy_mounts); do
+			dir=/second${dir#/sys/fs/cgroup}
+			equal "$root" "$(mount_root "$dir")"
+			has rw "$(mount_options "$dir")"
+		done
+	done
+}
+
 @test "cgroup: the host's mounts stay writable" {
 	mounted
 	output=$(host_mounts)

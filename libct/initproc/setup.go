@@ -84,7 +84,7 @@ func (s *stage) openSources() error {
 	give := func(part rootfs.Source, index int, f *os.File) {
 		s.files[plan.File{Role: plan.Role(part), Index: index}] = f
 	}
-	trees, err := rootfs.OpenCgroupView(setup.CgroupView)
+	trees, err := rootfs.OpenCgroupView(setup.CgroupView, setup.Mounts)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ const (
 	FileStart   Role = "start"                   // the read end of the start FIFO
 	FileResult  Role = "result"                  // the write end of the result FIFO
 	FileNull         = Role(rootfs.SourceNull)   // the host's /dev/null, a detached mount, for masks
-	FileCgroup       = Role(rootfs.SourceCgroup) // the container's directory in Setup.CgroupView.Hierarchies[Index], a detached mount
+	FileCgroup       = Role(rootfs.SourceCgroup) // number Index of rootfs.OpenCgroupView, a detached mount
 )
 
 // Listener is the payload of wire.Seccomp.

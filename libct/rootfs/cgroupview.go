@@ -24,6 +24,7 @@ func (mt *Mounter) cgroup(m Mount) error {
 		return err
 	}
 	defer t.close()
+	defer func() { mt.Cgroups = mt.Cgroups[min(len(mt.View.Hierarchies), len(mt.Cgroups)):] }()
 	if h := mt.View.Hierarchies[0]; h.Name == "" {
 		tree, err := mt.hierarchy(0, m)
 		if err != nil {
@@ -87,8 +88,8 @@ func (mt *Mounter) subtree(dirfd, i int, m Mount) error {
 }
 
 // hierarchy returns a detached mount of hierarchy i: in a cgroup namespace a
-// new mount, whose root is the container's cgroup, otherwise a copy of the
-// tree that the host opened.
+// new mount, whose root is the container's cgroup, otherwise the tree that the
+// host opened for this row.
 func (mt *Mounter) hierarchy(i int, m Mount) (*os.File, error) {
 	h := mt.View.Hierarchies[i]
 	err := fmt.Errorf("the host sent no cgroup directory: %w", unix.EBADF)

@@ -67,11 +67,18 @@ func cgroupBody(t *testing.T, namespaced bool) {
 	}
 	b := newBox(t)
 	b.mt.View = &CgroupMount{Namespaced: namespaced, Hierarchies: hs}
+	rows := []Mount{
+		{UnsafeDest: "/sys/fs/cgroup", Kind: KindCgroup, Attr: Attr{Set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}},
+		{UnsafeDest: "/second", Kind: KindCgroup},
+	}
 	var err error
-	b.mt.Cgroups, err = OpenCgroupView(b.mt.View)
+	b.mt.Cgroups, err = OpenCgroupView(b.mt.View, rows)
 	must(t, err)
-	row := Mount{UnsafeDest: "/sys/fs/cgroup", Kind: KindCgroup, Attr: Attr{Set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}}
-	must(t, b.mount(row))
+	must(t, b.mount(rows...))
+	for _, h := range hs { // the second row is writable
+		must(t, os.Mkdir(b.path("/second/"+h.Name+"/sub"), 0o755))
+		must(t, os.Remove(h.Path+"/sub"))
+	}
 	for _, h := range hs {
 		dir := b.path("/sys/fs/cgroup/" + h.Name)
 		procs, err := os.ReadFile(dir + "/cgroup.procs")
@@ -93,9 +100,9 @@ func cgroupBody(t *testing.T, namespaced bool) {
 		pure := hs[i]
 		pure.Name = ""
 		b.mt.View = &CgroupMount{Namespaced: namespaced, Hierarchies: []CgroupHierarchy{pure}}
-		b.mt.Cgroups, err = OpenCgroupView(b.mt.View)
-		must(t, err)
 		row := Mount{UnsafeDest: "/pure", Kind: KindCgroup}
+		b.mt.Cgroups, err = OpenCgroupView(b.mt.View, []Mount{row})
+		must(t, err)
 		must(t, b.mount(row))
 		must(t, os.Mkdir(b.path("/pure/sub"), 0o755))
 		must(t, os.Remove(pure.Path+"/sub"))

@@ -16,7 +16,7 @@ type Mounter struct {
 	Propagation uint64           // the plan's Root.Propagation
 	Sources     map[int]*os.File // from OpenSource, by position in the mount table; the caller closes them
 	View        *CgroupMount     // for KindCgroup rows
-	Cgroups     []*os.File       // from OpenCgroupView; the caller closes them
+	Cgroups     []*os.File       // from OpenCgroupView, the next row's first; the caller closes them
 	Label       string           // SELinux context of new file systems; "" for none
 
 	late []*os.File    // mounts that Freeze makes read-only

@@ -138,22 +138,29 @@ func openNode(path string, d Device) (*os.File, error) {
 }
 
 // OpenCgroupView opens the container's own directory in each hierarchy, by
-// position. It returns nil for a namespaced view, which is mounted anew.
+// position, for the first KindCgroup row of mounts, then for the second, and
+// so on: a detached mount is attached once, and cannot be copied before Linux
+// 6.15. It returns nil for a namespaced view, which is mounted anew.
 // Runs on the host.
-func OpenCgroupView(view *CgroupMount) ([]*os.File, error) {
+func OpenCgroupView(view *CgroupMount, mounts []Mount) ([]*os.File, error) {
 	if view == nil || view.Namespaced {
 		return nil, nil
 	}
-	trees := make([]*os.File, 0, len(view.Hierarchies))
-	for _, h := range view.Hierarchies {
-		f, err := OpenTree(h.Path, false, false)
-		if err != nil {
-			for _, t := range trees {
-				t.Close()
-			}
-			return nil, err
+	var trees []*os.File
+	for _, m := range mounts {
+		if m.Kind != KindCgroup {
+			continue
 		}
-		trees = append(trees, f)
+		for _, h := range view.Hierarchies {
+			f, err := OpenTree(h.Path, false, false)
+			if err != nil {
+				for _, t := range trees {
+					t.Close()
+				}
+				return nil, err
+			}
+			trees = append(trees, f)
+		}
 	}
 	return trees, nil
 }

@@ -317,12 +317,22 @@ teardown() {
 
 # --- many
 
-@test "many at once leave no unit behind" {
-	local i n=${HAKO_TEST_MANY:-50} pids=()
+# whole_life ID: limits from the config, other limits by update, and its end.
+whole_life() {
+	local DIR=/system.slice/hako-$1.scope memory=memory.max pids=pids.max
+	v2 || memory=memory/memory.limit_in_bytes pids=pids/pids.max
+	hako create "$1" && hako start "$1" || return
+	equal "67108864 50" "$(files $memory $pids)" || return
+	hako update --memory 33554432 --memory-swap 33554432 --pids-limit 40 "$1" || return
+	equal "33554432 40" "$(files $memory $pids)" || return
+	hako delete --force "$1"
+}
+
+@test "many at once, limited and updated, leave no unit, cgroup or process behind" {
+	local i n=${HAKO_TEST_MANY:-40} pids=()
+	update_config '.linux.resources = {memory: {limit: 67108864, swap: 67108864}, pids: {limit: 50}}'
 	for ((i = 0; i < n; i++)); do
-		(
-			hako create "$MARK-$i" && hako start "$MARK-$i" && hako delete --force "$MARK-$i"
-		) </dev/null >>"$T/many" 2>&1 &
+		whole_life "$MARK-$i" </dev/null >>"$T/many" 2>&1 &
 		pids+=($!)
 	done
 	for i in "${pids[@]}"; do
