@@ -432,6 +432,34 @@ in_userns() {
 	equal fine "$output"
 }
 
+@test "rootless: device rules that would forbid something are not enforced, which is told once" {
+	local rules
+	set_args true
+	for rules in '[{allow: false, access: "rwm"}, {allow: true, type: "c", major: 10, access: "rwm"}, {allow: false, type: "c", major: 10, minor: 229, access: "w"}]' \
+		'[{allow: true, access: "rwm"}, {allow: false, access: "w"}]' \
+		'[{allow: false, access: "rwm"}, {allow: true, type: "c", major: 1, minor: 11, access: "r"}]'; do
+		update_config ".linux.resources.devices = $rules"
+		call run "$ID"
+		equal 0 "$status"
+		contains 'linux.resources.devices: not enforced without root privileges' "$stderr"
+		equal 1 "$(wc -l <"$err_file")"
+	done
+}
+
+@test "rootless: the device rules that engines always send are not worth a word" {
+	local rules
+	set_args true
+	# Podman's, Docker's, and those of a privileged container.
+	for rules in '[{allow: false, access: "rwm"}]' \
+		'[{allow: false, access: "rwm"}, {allow: true, type: "c", access: "m"}, {allow: true, type: "b", major: -1, minor: -1, access: "m"},
+			{allow: true, type: "c", major: 1, minor: 5, access: "rwm"}, {allow: true, type: "c", major: 136, access: "rwm"},
+			{allow: false, type: "c", major: 10, minor: 229, access: "rwm"}]' \
+		'[{allow: true, access: "rwm"}]'; do
+		update_config ".linux.resources.devices = $rules"
+		ok run "$ID"
+	done
+}
+
 @test "rootless: masked and read-only paths" {
 	run_script 'head -c 1 /proc/keys | wc -c; ls /sys/firmware | wc -l; (echo 1 >/proc/sys/kernel/msgmax) 2>&1; true'
 	contains 'Read-only file system' "$output"
@@ -509,7 +537,7 @@ in_userns() {
 # --- cgroups that may not be made
 
 @test "rootless: limits without a cgroup are refused, by their names" {
-	refused '3 problems: linux.resources.memory: takes a cgroup, and none is delegated to this user .*linux.resources.cpu: .*linux.resources.pids: ' \
+	refused '3 problems: linux.resources.memory: takes a cgroup, and none is delegated to this user \(systemd-run --user -p Delegate=yes -p DelegateSubgroup=caller, or --systemd-cgroup\).*linux.resources.cpu: .*linux.resources.pids: ' \
 		'.linux.resources = {memory: {limit: 33554432}, cpu: {shares: 512}, pids: {limit: 9}}'
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"slices"
 	"strconv"
 
 	"github.com/hako-runtime/hako/libct/cgroup/devices"
@@ -147,7 +148,7 @@ func (c *composer) deviceNumber(n, limit int64, path string, i int) uint32 {
 //  4. what runc allows every container, and no config can take away
 //
 // Unprivileged, there are no rules: neither controller can be used, and no
-// device node can be made either.
+// device node can be made either. What is lost by that is told.
 func (c *composer) deviceRules() {
 	rules := []devices.Rule{{Type: 'a', Major: anyNumber, Minor: anyNumber, Read: true, Write: true, Mknod: true}}
 	for i := range c.linux.Devices {
@@ -167,6 +168,9 @@ func (c *composer) deviceRules() {
 		}
 	}
 	if c.facts.EUID != 0 || c.facts.UserNamespace {
+		if forbidMore(rules) {
+			c.warn("linux.resources.devices: not enforced without root privileges: the container can open what its user can")
+		}
 		return
 	}
 	for _, kind := range [...]byte{'c', 'b'} {
@@ -184,6 +188,41 @@ func (c *composer) deviceRules() {
 }
 
 const anyNumber = -1
+
+// forbidMore reports whether rules forbid more than engines always do, which is
+// everything but what is then allowed: whether one takes back what another has
+// allowed, or allows only reading or only writing.
+func forbidMore(rules []devices.Rule) bool {
+	var allowed []devices.Rule // since everything was denied
+	for _, r := range rules {
+		switch {
+		case r.Type == 'a' && !r.Allow: // of all devices: see deviceRule
+			allowed = nil
+		case !r.Allow && slices.ContainsFunc(allowed, func(a devices.Rule) bool { return takesBack(r, a) }):
+			return true
+		case r.Allow && r.Read != r.Write && !slices.ContainsFunc(allowed, func(a devices.Rule) bool { return hasOther(a, r) }):
+			return true
+		case r.Allow:
+			allowed = append(allowed, r)
+		}
+	}
+	return false
+}
+
+// takesBack reports whether deny denies reading or writing that a allows.
+func takesBack(deny, a devices.Rule) bool {
+	meet := func(x, y int64) bool { return x == y || x == anyNumber || y == anyNumber }
+	return (deny.Type == a.Type || a.Type == 'a') && meet(deny.Major, a.Major) && meet(deny.Minor, a.Minor) &&
+		(deny.Read && a.Read || deny.Write && a.Write)
+}
+
+// hasOther reports whether a allows the devices of half, which can only be read
+// or only written by that rule, the other as well.
+func hasOther(a, half devices.Rule) bool {
+	holds := func(x, y int64) bool { return x == y || x == anyNumber }
+	return (a.Type == half.Type || a.Type == 'a') && holds(a.Major, half.Major) && holds(a.Minor, half.Minor) &&
+		(half.Read && a.Write || half.Write && a.Read)
+}
 
 func allow(kind byte, major, minor int64) devices.Rule {
 	return devices.Rule{Allow: true, Type: kind, Major: major, Minor: minor, Read: true, Write: true, Mknod: true}

@@ -2,8 +2,9 @@ package plan
 
 import "github.com/hako-runtime/hako/libct/cgroup/limits"
 
-// noCgroup tells an unprivileged user how to get limits.
-const noCgroup = "takes a cgroup, and none is delegated to this user (systemd-run --user --scope -p Delegate=yes, or --systemd-cgroup)"
+// noCgroup tells an unprivileged user how to get limits. A scope alone is not
+// enough: with the caller in it, it hands no controller down; cgroups(7).
+const noCgroup = "takes a cgroup, and none is delegated to this user (systemd-run --user -p Delegate=yes -p DelegateSubgroup=caller, or --systemd-cgroup)"
 
 // limitsWithoutCgroup refuses the limits of a container that has no cgroup.
 // What lifts a limit says nothing then: engines always send some.

@@ -181,6 +181,50 @@ func TestGroupsOfAnUnprivilegedUser(t *testing.T) {
 	}
 }
 
+// Docker's default denies a device that it has not allowed; that is no loss.
+func TestDeviceRulesOfAnUnprivilegedUser(t *testing.T) {
+	facts := host.Facts{EUID: 1000, EGID: 1000, LastCap: 40, Bounding: 1<<41 - 1}
+	type rules = []specs.LinuxDeviceCgroup
+	number := func(n int64) *int64 { return &n }
+	none := specs.LinuxDeviceCgroup{Access: "rwm"}
+	one := func(allow bool, access string) specs.LinuxDeviceCgroup {
+		return specs.LinuxDeviceCgroup{Allow: allow, Type: "c", Major: number(10), Minor: number(229), Access: access}
+	}
+	class := specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: number(10), Access: "rwm"}
+	for _, tc := range []struct {
+		name  string
+		rules rules
+		want  bool
+	}{
+		{"none", nil, false},
+		{"nothing is allowed", rules{none}, false},
+		{"all is allowed", rules{{Allow: true, Access: "rwm"}}, false},
+		{"nodes may be made", rules{none, {Allow: true, Type: "b", Access: "m"}}, false},
+		{"a device is allowed", rules{none, one(true, "rw")}, false},
+		{"a device is denied that was not allowed", rules{none, one(false, "rwm"), class}, false},
+		{"all that was allowed is denied", rules{class, none}, false},
+		{"making a node is denied", rules{class, one(false, "m")}, false},
+		{"a device of an allowed class is denied", rules{none, class, one(false, "w")}, true},
+		{"a class of an allowed device is denied", rules{one(true, "rw"), {Type: "c", Access: "rwm"}}, true},
+		{"a device of all is denied", rules{{Allow: true, Access: "rwm"}, one(false, "rwm")}, true},
+		{"writing to all is denied", rules{{Allow: true, Access: "rwm"}, {Access: "w"}}, true},
+		{"a device is allowed to be read", rules{none, one(true, "rm")}, true},
+		{"reading, after all of the class", rules{none, class, one(true, "r")}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			spec := load(t, "rootless")
+			spec.Linux.Resources = &specs.LinuxResources{Devices: tc.rules}
+			_, warnings, err := New(spec, facts, testOptions())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Count(strings.Join(warnings, "\n"), "linux.resources.devices: not enforced") == 1; got != tc.want {
+				t.Errorf("warned %v: %q", got, warnings)
+			}
+		})
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
