@@ -449,12 +449,12 @@ in_userns() {
 @test "rootless: the device rules that engines always send are not worth a word" {
 	local rules
 	set_args true
-	# Podman's, Docker's, and those of a privileged container.
+	# hako spec's, Docker's, a privileged container's, and none, as Podman's.
 	for rules in '[{allow: false, access: "rwm"}]' \
 		'[{allow: false, access: "rwm"}, {allow: true, type: "c", access: "m"}, {allow: true, type: "b", major: -1, minor: -1, access: "m"},
 			{allow: true, type: "c", major: 1, minor: 5, access: "rwm"}, {allow: true, type: "c", major: 136, access: "rwm"},
 			{allow: false, type: "c", major: 10, minor: 229, access: "rwm"}]' \
-		'[{allow: true, access: "rwm"}]'; do
+		'[{allow: true, access: "rwm"}]' null; do
 		update_config ".linux.resources.devices = $rules"
 		ok run "$ID"
 	done

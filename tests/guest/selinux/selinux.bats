@@ -1,8 +1,12 @@
 # SELinux: process.selinuxLabel, linux.mountLabel and exec --process-label, under
 # Debian's policy. The guest is permissive, so these tests look at the labels that
-# the kernel would decide by. Enforcing, this policy stops Debian's own services
-# (systemd-tmpfiles may not make /var/lib/containers: the boot is "degraded") and
-# denies root's services, which the tests are one of, the checkout from 9p.
+# the kernel would decide by.
+#
+# Seen when it was enforcing: systemd-tmpfiles was denied /var/lib/containers, the
+# boot was "degraded", and initrc_t, as which the tests run, could not read the
+# checkout from 9p. Not verified: whether these are all that is in the way,
+# whether rules for them, or a copy of the checkout, would be enough, and so how
+# containers fare when the policy is enforced.
 
 # shellcheck disable=SC2016 # $names are jq's
 load ../../helpers
