@@ -416,6 +416,14 @@ in_userns() {
 	equal 0 "$output"
 }
 
+@test "rootless: two views of cgroups" {
+	update_config '.linux.namespaces -= [{type: "cgroup"}]'
+	add_mount '{"destination": "/second", "type": "cgroup", "source": "cgroup"}'
+	run_script 'for dir in /sys/fs/cgroup /second; do find $dir/ -maxdepth 2 -name cgroup.procs | sed "s,^$dir,," | sort >/tmp/list; wc -l </tmp/list; md5sum </tmp/list; done'
+	differ 0 "$(head -n 1 <<<"$output")"
+	equal "$(head -n 2 <<<"$output")" "$(tail -n 2 <<<"$output")"
+}
+
 @test "rootless: devices are the host's, bound" {
 	run_script 'echo x >/dev/null && head -c 1 /dev/zero | wc -c; stat -c "%t:%T" /dev/full /dev/tty'
 	equal "1 1:7 5:0" "$(xargs <<<"$output")"
