@@ -190,7 +190,7 @@ func openDockerfile(given, contextPath string) (io.ReadCloser, string, error) {
 	case "":
 		given = filepath.Join(contextPath, "Dockerfile")
 	}
-	f, err := openArchive(given)
+	f, err := store.OpenRegular(given)
 	return f, given, err
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/hako-runtime/hako/bundle/image"
 	"github.com/hako-runtime/hako/bundle/layer"
 	"github.com/hako-runtime/hako/bundle/runconf"
+	"github.com/hako-runtime/hako/bundle/store"
 )
 
 // buildContext is the folder that COPY and ADD take files from. Symlinks in it
@@ -62,7 +63,7 @@ func openContext(dir, dockerfile string) (*buildContext, error) {
 }
 
 func readOptional(path string) ([]byte, error) {
-	f, err := openArchive(path)
+	f, err := store.OpenRegular(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -166,9 +166,8 @@ func (s *buildStage) harvest(r *stepRoot) (*image.Layer, error) {
 	if len(deltas) == 0 {
 		return nil, nil
 	}
-	b := &bundleDir{views: &views}
 	made, err := image.WriteLayer(s.b.writer, s.b.compress, func(w io.Writer) error {
-		return b.pack(cancelableWriter{s.b.ctx, w}, layer.PackOptions{NotAfter: s.b.latest}, deltas)
+		return packDeltas(cancelableWriter{s.b.ctx, w}, views.Now, layer.PackOptions{NotAfter: s.b.latest}, deltas)
 	})
 	return &made, err
 }

@@ -236,9 +236,9 @@ func (b *bundleDir) commit(ctx context.Context, cmd *cli.Command, options commit
 	var sums *snapshot.Sums
 	if options.refresh {
 		sums = snapshot.NewSums()
-		remount, err := b.unmount()
-		if err != nil {
-			return v1.Descriptor{}, err
+		remount, unmountErr := b.unmount(ctx)
+		if unmountErr != nil {
+			return v1.Descriptor{}, unmountErr
 		}
 		defer func() { err = errors.Join(err, remount()) }()
 	}
@@ -258,7 +258,7 @@ func (b *bundleDir) commit(ctx context.Context, cmd *cli.Command, options commit
 			return v1.Descriptor{}, err
 		}
 		l, err := image.WriteLayer(e.writer, chooseCompression(asked, e.Edit), func(w io.Writer) error {
-			return b.pack(cancelableWriter{ctx, w}, packing, deltas)
+			return packDeltas(cancelableWriter{ctx, w}, b.tree(), packing, deltas)
 		})
 		if err != nil {
 			return v1.Descriptor{}, err
@@ -350,9 +350,10 @@ func (b *bundleDir) masks(ctx context.Context, cmd *cli.Command) (func(string) b
 	return masks(cmd, &img.Config.Config), nil
 }
 
-// pack writes the layer that turns what was unpacked into what is there.
-func (b *bundleDir) pack(w io.Writer, options layer.PackOptions, deltas []snapshot.Delta) error {
-	tree, err := layer.OpenTree(b.tree(), layer.Options{})
+// packDeltas writes the layer that brings about the changes of the tree at
+// root.
+func packDeltas(w io.Writer, root string, options layer.PackOptions, deltas []snapshot.Delta) error {
+	tree, err := layer.OpenTree(root, layer.Options{})
 	if err != nil {
 		return err
 	}

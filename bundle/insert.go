@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/hako-runtime/hako/bundle/image"
 	"github.com/hako-runtime/hako/bundle/layer"
+	"github.com/hako-runtime/hako/bundle/store"
 )
 
 func insertCommand() *cli.Command {
@@ -151,7 +151,7 @@ func rawAddLayerCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			f, err := openArchive(args[0])
+			f, err := store.OpenRegular(args[0])
 			if err != nil {
 				return err
 			}
@@ -162,15 +162,4 @@ func rawAddLayerCommand() *cli.Command {
 			})
 		},
 	}
-}
-
-func openArchive(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
-	}
-	return os.Open(path)
 }

@@ -82,7 +82,7 @@ func readMeta(bundle string) (meta, error) {
 }
 
 func decodeMeta(path string) (meta, error) {
-	f, err := openArchive(path)
+	f, err := store.OpenRegular(path)
 	if err != nil {
 		return meta{}, err
 	}

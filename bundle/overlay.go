@@ -222,7 +222,7 @@ func fdPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd
 // bundle has none.
 func readLayering(bundle string) (l layering, err error) {
 	path := filepath.Join(bundle, overlayMeta)
-	f, err := openArchive(path)
+	f, err := store.OpenRegular(path)
 	if err != nil {
 		return l, err
 	}
@@ -249,22 +249,26 @@ func readLayering(bundle string) (l layering, err error) {
 	return l, nil
 }
 
-// stack is the bundle's overlay. The caller holds the store's Share.
-func (l *layering) stack(bundle string) (overlay.Stack, error) {
+// stack is the bundle's overlay, of layers that nobody removes before unlock.
+func (l *layering) stack(ctx context.Context, bundle string) (stack overlay.Stack, unlock func(), err error) {
+	own, err := filepath.Abs(filepath.Join(bundle, overlayDir))
+	if err != nil {
+		return stack, nil, err
+	}
 	layers, err := overlay.OpenStore(l.Store)
 	if err != nil {
-		return overlay.Stack{}, err
+		return stack, nil, err
+	}
+	if unlock, err = layers.Share(ctx); err != nil {
+		return stack, nil, err
 	}
 	for _, id := range l.Chain {
 		if !layers.Has(id) {
-			return overlay.Stack{}, fmt.Errorf("store %s: layer %s is missing: %w", l.Store, id, os.ErrNotExist)
+			unlock()
+			return stack, nil, fmt.Errorf("store %s: layer %s is missing: %w", l.Store, id, os.ErrNotExist)
 		}
 	}
-	own, err := filepath.Abs(filepath.Join(bundle, overlayDir))
-	if err != nil {
-		return overlay.Stack{}, err
-	}
-	return overlay.Stack{Lower: layers.Lower(l.Chain), Upper: filepath.Join(own, l.Upper), Work: filepath.Join(own, "work")}, nil
+	return overlay.Stack{Lower: layers.Lower(l.Chain), Upper: filepath.Join(own, l.Upper), Work: filepath.Join(own, "work")}, unlock, nil
 }
 
 func mountCommand() *cli.Command {
@@ -272,8 +276,8 @@ func mountCommand() *cli.Command {
 		Name:      "mount",
 		Usage:     "mounts the root filesystem of an overlay bundle, after a reboot for instance",
 		ArgsUsage: "BUNDLE",
-		Action: func(_ context.Context, cmd *cli.Command) error {
-			b, l, err := overlayBundle(cmd)
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			b, err := overlayBundle(cmd)
 			if err != nil {
 				return err
 			}
@@ -282,11 +286,7 @@ func mountCommand() *cli.Command {
 			if err != nil || mounted {
 				return err
 			}
-			stack, err := l.stack(b.path)
-			if err != nil {
-				return err
-			}
-			return stack.Mount(b.rootfs())
+			return b.mount(ctx)
 		},
 	}
 }
@@ -298,7 +298,7 @@ func umountCommand() *cli.Command {
 		Usage:     "unmounts the root filesystem of an overlay bundle, which can be removed then",
 		ArgsUsage: "BUNDLE",
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			b, _, err := overlayBundle(cmd)
+			b, err := overlayBundle(cmd)
 			if err != nil {
 				return err
 			}
@@ -312,20 +312,20 @@ func umountCommand() *cli.Command {
 	}
 }
 
-func overlayBundle(cmd *cli.Command) (*bundleDir, *layering, error) {
+func overlayBundle(cmd *cli.Command) (*bundleDir, error) {
 	args, err := positionals(cmd, "bundle")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	b, err := openBundle(args[0], unix.LOCK_EX)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if b.overlay == nil {
 		b.close()
-		return nil, nil, fmt.Errorf("bundle %s: was not unpacked with --overlay", args[0])
+		return nil, fmt.Errorf("bundle %s: was not unpacked with --overlay", args[0])
 	}
-	return b, b.overlay, nil
+	return b, nil
 }
 
 func pruneCommand() *cli.Command {
@@ -365,28 +365,16 @@ func pruneCommand() *cli.Command {
 // views opens the trees that a bundle's changes are between, wherever and
 // whether its root filesystem is mounted.
 func (l *layering) views(ctx context.Context, bundle string) (v snapshot.Views, release func(), err error) {
-	layers, err := overlay.OpenStore(l.Store)
+	stack, unlock, err := l.stack(ctx, bundle)
 	if err != nil {
 		return v, nil, err
 	}
-	unlock, err := layers.Share(ctx)
-	if err != nil {
-		return v, nil, err
-	}
-	v, closeAll, err := l.openViews(bundle)
+	v, closeAll, err := viewsOf(stack)
 	if err != nil {
 		unlock()
 		return v, nil, err
 	}
 	return v, func() { closeAll(); unlock() }, nil
-}
-
-func (l *layering) openViews(bundle string) (v snapshot.Views, release func(), err error) {
-	stack, err := l.stack(bundle)
-	if err != nil {
-		return v, nil, err
-	}
-	return viewsOf(stack)
 }
 
 // viewsOf opens the trees without and with the changes of an overlay.
@@ -404,9 +392,19 @@ func viewsOf(stack overlay.Stack) (v snapshot.Views, release func(), err error) 
 	return v, func() { below.Close(); now.Close() }, nil
 }
 
+// mount mounts the root filesystem of an overlay bundle.
+func (b *bundleDir) mount(ctx context.Context) error {
+	stack, unlock, err := b.overlay.stack(ctx, b.path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return stack.Mount(b.rootfs())
+}
+
 // unmount takes an overlay bundle's root filesystem away while its folders
 // are exchanged; remount brings it back.
-func (b *bundleDir) unmount() (remount func() error, err error) {
+func (b *bundleDir) unmount(ctx context.Context) (remount func() error, err error) {
 	nothing := func() error { return nil }
 	if b.overlay == nil {
 		return nothing, nil
@@ -422,13 +420,8 @@ func (b *bundleDir) unmount() (remount func() error, err error) {
 	if err != nil {
 		return nothing, err
 	}
-	return func() error {
-		stack, err := b.overlay.stack(b.path)
-		if err != nil {
-			return err
-		}
-		return stack.Mount(b.rootfs())
-	}, nil
+	// Also after an interrupted commit.
+	return func() error { return b.mount(context.WithoutCancel(ctx)) }, nil
 }
 
 // rebase makes the committed image what the bundle's changes are changes to:

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/hako-runtime/hako/bundle/snapshot"
+	"github.com/hako-runtime/hako/bundle/store"
 )
 
 func rawValidateCommand() *cli.Command {
@@ -39,7 +40,7 @@ func rawValidate(_ context.Context, cmd *cli.Command) error {
 			return errors.New("missing mandatory argument: --" + flag)
 		}
 	}
-	f, err := openArchive(cmd.String("file"))
+	f, err := store.OpenRegular(cmd.String("file"))
 	if err != nil {
 		return err
 	}

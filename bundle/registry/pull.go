@@ -179,16 +179,11 @@ func (p *puller) choose(index v1.Descriptor, list []v1.Descriptor) (v1.Descripto
 		if d.Platform == nil {
 			continue
 		}
-		name := d.Platform.OS + "/" + d.Platform.Architecture
-		full := name
-		if d.Platform.Variant != "" {
-			full += "/" + d.Platform.Variant
-		}
-		if want == name || want == full {
+		if store.Fits(d.Platform, want) {
 			return d, nil
 		}
-		if len(offered) < 20 && name != "unknown/unknown" { // BuildKit's attestations
-			offered = append(offered, full)
+		if name := store.PlatformName(d.Platform); len(offered) < 20 && name != "unknown/unknown" { // BuildKit's attestations
+			offered = append(offered, name)
 		}
 	}
 	return v1.Descriptor{}, fmt.Errorf("index %s: no image for platform %s: there is %s", index.Digest, want, strings.Join(offered, ", "))

@@ -45,7 +45,7 @@ func (l *Layout) Blob(d v1.Descriptor) (*Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := openRegular(path)
+	f, err := OpenRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, err)
 	}

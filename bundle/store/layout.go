@@ -61,7 +61,7 @@ func (l *Layout) check() error {
 	if !blobs.IsDir() {
 		return fmt.Errorf("%s: %w", v1.ImageBlobsDir, unix.ENOTDIR)
 	}
-	f, err := openRegular(filepath.Join(l.path, v1.ImageIndexFile))
+	f, err := OpenRegular(filepath.Join(l.path, v1.ImageIndexFile))
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func isNear(a, b string) bool {
 }
 
 func (l *Layout) readJSONFile(name string, v any) error {
-	f, err := openRegular(filepath.Join(l.path, name))
+	f, err := OpenRegular(filepath.Join(l.path, name))
 	if err != nil {
 		return err
 	}
@@ -159,10 +159,10 @@ func (l *Layout) readJSONFile(name string, v any) error {
 	return nil
 }
 
-// openRegular opens a file of the layout without being held up by a FIFO or
+// OpenRegular opens a file without being held up by a FIFO or
 // waking a device. Symlinks are followed: blobs are shared that way between
 // layouts, and what they lead to is verified.
-func openRegular(path string) (*os.File, error) {
+func OpenRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

@@ -158,8 +158,8 @@ func choose(found []Walk, platform string) (Walk, error) {
 		if p == nil {
 			continue
 		}
-		offered = append(offered, platformName(p))
-		if fits(p, wanted) {
+		offered = append(offered, PlatformName(p))
+		if Fits(p, wanted) {
 			fitting = append(fitting, walk)
 		}
 	}
@@ -176,7 +176,8 @@ func choose(found []Walk, platform string) (Walk, error) {
 
 var errAmbiguous = errors.New("ambiguous")
 
-func platformName(p *v1.Platform) string {
+// PlatformName is OS/ARCH[/VARIANT].
+func PlatformName(p *v1.Platform) string {
 	name := p.OS + "/" + p.Architecture
 	if p.Variant != "" {
 		name += "/" + p.Variant
@@ -184,9 +185,9 @@ func platformName(p *v1.Platform) string {
 	return name
 }
 
-// fits compares by OS and architecture, and by variant if one is asked for.
-func fits(p *v1.Platform, wanted string) bool {
-	return platformName(p) == wanted || p.OS+"/"+p.Architecture == wanted
+// Fits compares by OS and architecture, and by variant if one is asked for.
+func Fits(p *v1.Platform, wanted string) bool {
+	return PlatformName(p) == wanted || p.OS+"/"+p.Architecture == wanted
 }
 
 type walker struct {
