@@ -304,8 +304,11 @@ kill_at() {
 	new_image
 	mv img pristine
 	tags_before=latest
-	for command in "tag --image img v2" "config --image img --tag v2 --config.user 5" "insert --image img --tag v2 src /more"; do
-		tags_after=$'latest\nv2'
+	tags_after=$'latest\nv2'
+	for call in openat write fsync renameat; do
+		kill_at "$call" "$BUNDLE" tag --image img v2
+	done
+	for command in "config --image img --tag v2 --config.user 5" "insert --image img --tag v2 src /more"; do
 		for call in openat mkdirat write fsync renameat unlinkat; do
 			# shellcheck disable=SC2086 # words
 			kill_at "$call" "$BUNDLE" $command

@@ -124,14 +124,21 @@ func (l *Layout) sweepBlobs(marked map[digest.Digest]bool) error {
 	return nil
 }
 
-// sweepTemps removes the folders of writers that are gone: nobody holds their
-// lock. umoci locks its own in the same way.
+// sweepTemps removes what writers that were killed have left: folders that
+// nobody holds the lock of (umoci locks its own in the same way), and an
+// unfinished index.json.
 func (l *Layout) sweepTemps() error {
 	entries, err := os.ReadDir(l.path)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
+		if e.Name() == newIndexName && !e.IsDir() {
+			// Nobody is writing one: whoever does holds the layout's lock.
+			if err := os.Remove(filepath.Join(l.path, e.Name())); err != nil {
+				return err
+			}
+		}
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix) {
 			continue
 		}

@@ -179,7 +179,7 @@ func (w *Writer) giveToOwner(f *os.File) error {
 	return f.Chown(int(w.owner.Uid), int(w.owner.Gid))
 }
 
-// finish puts a file in its place.
+// finish puts a blob in its place.
 func finish(f *os.File, to string) error {
 	if err := f.Sync(); err != nil {
 		return err
@@ -368,19 +368,43 @@ func (w *Writer) UpdateIndex(change func(*v1.Index) error) error {
 	return w.replaceIndex(data)
 }
 
+// newIndexName is index.json in the making. Only who holds the lock of
+// index.json writes it, so that what a killed process left is replaced by the
+// next; unlike the name of a folder for blobs, umoci's gc leaves it alone.
+const newIndexName = v1.ImageIndexFile + ".new"
+
 func (w *Writer) replaceIndex(data []byte) error {
-	f, err := w.newFile()
-	if err != nil {
+	path := filepath.Join(w.path, newIndexName)
+	if err := w.writeIndex(path, data); err != nil {
+		_ = os.Remove(path) // the one reported counts
 		return err
 	}
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := finish(f, filepath.Join(w.path, v1.ImageIndexFile)); err != nil {
+	if err := os.Rename(path, filepath.Join(w.path, v1.ImageIndexFile)); err != nil {
+		_ = os.Remove(path)
 		return err
 	}
 	return syncDir(w.path)
+}
+
+func (w *Writer) writeIndex(path string, data []byte) error {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := os.OpenFile(path, flags, 0o666)
+	if errors.Is(err, os.ErrExist) {
+		if err = os.Remove(path); err == nil {
+			f, err = os.OpenFile(path, flags, 0o666)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	err = w.giveToOwner(f)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 func syncDir(path string) error {

@@ -243,6 +243,43 @@ func TestGCMarks(t *testing.T) {
 	}
 }
 
+// A writer that is killed leaves index.json.new: the next one replaces it,
+// also where somebody has put a link, and gc removes it.
+func TestUnfinishedIndexIsReplaced(t *testing.T) {
+	l := newLayout(t)
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(l.path, newIndexName)
+	if err := os.Symlink(victim, left); err != nil {
+		t.Fatal(err)
+	}
+	w := writer(t, l)
+	if err := w.SetTag("x", putImage(t, w, "x")); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if data, err := os.ReadFile(victim); err != nil || string(data) != "mine" {
+		t.Errorf("the link was followed: %q, %v", data, err)
+	}
+	if tags, err := l.Tags(); err != nil || !slices.Equal(tags, []string{"x"}) {
+		t.Errorf("tags %q, %v", tags, err)
+	}
+	if _, err := os.Lstat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s was left: %v", left, err)
+	}
+	if err := os.WriteFile(left, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.GC(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("gc left %s: %v", left, err)
+	}
+}
+
 // What cannot be understood may refer to anything: nothing is removed.
 func TestGCKeepsAllOfADamagedLayout(t *testing.T) {
 	l := newLayout(t)
