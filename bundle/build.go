@@ -26,7 +26,6 @@ import (
 
 func buildCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "build",
 		Usage:     "builds an image from a Dockerfile",
 		ArgsUsage: "CONTEXT",
 		Flags: []cli.Flag{

@@ -40,7 +40,6 @@ func repackCommand() *cli.Command {
 	}
 	flags = append(flags, maskFlags()...)
 	return &cli.Command{
-		Name:      "repack",
 		Usage:     "makes an image of a bundle, with its changes as a new layer",
 		ArgsUsage: "BUNDLE",
 		Flags:     append(flags, historyFlags()...),
@@ -63,7 +62,6 @@ func commitCommand() *cli.Command {
 		compressFlag(),
 	}
 	return &cli.Command{
-		Name:      "commit",
 		Usage:     "commits the changes of a bundle as a new layer, and remembers what the tag named before",
 		ArgsUsage: "BUNDLE",
 		Flags:     append(flags, maskFlags()...),

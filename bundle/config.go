@@ -37,7 +37,6 @@ func configCommand() *cli.Command {
 		list("clear", "empty `KEY` first: config.labels, manifest.annotations, config.exposedports, config.env, config.volume, config.cmd or config.entrypoint"),
 	}
 	return &cli.Command{
-		Name:      "config",
 		Usage:     "changes the configuration of an image",
 		ArgsUsage: " ",
 		Flags:     append(flags, historyFlags()...),

@@ -33,7 +33,6 @@ func checkFormat(cmd *cli.Command) (isJSON bool, err error) {
 
 func diffCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "diff",
 		Usage:     "shows what changed in a bundle since it was unpacked, or between two images",
 		ArgsUsage: "BUNDLE | IMAGE1 IMAGE2",
 		Flags:     append([]cli.Flag{formatFlag(), platformFlag()}, maskFlags()...),

@@ -23,7 +23,6 @@ func insertCommand() *cli.Command {
 		&cli.BoolFlag{Name: "whiteout", Usage: "hide DST of the lower layers; SRC is not given then"},
 	}
 	return &cli.Command{
-		Name:      "insert",
 		Usage:     "adds a file or directory to an image, as a new layer",
 		ArgsUsage: "SRC DST",
 		Flags:     append(append(flags, mapFlags()...), historyFlags()...),
@@ -142,7 +141,6 @@ func (c cancelableWriter) Write(p []byte) (int, error) {
 
 func rawAddLayerCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "add-layer",
 		Usage:     "adds an uncompressed tar archive to an image as it is",
 		ArgsUsage: "LAYER.tar",
 		Flags:     append([]cli.Flag{imageFlag(), newTagFlag(), compressFlag()}, historyFlags()...),

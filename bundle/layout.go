@@ -14,7 +14,6 @@ import (
 
 func initCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "init",
 		Usage:     "makes an empty image layout",
 		ArgsUsage: " ",
 		Flags:     []cli.Flag{layoutFlag()},
@@ -33,7 +32,6 @@ func initCommand() *cli.Command {
 
 func newCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "new",
 		Usage:     "makes an image without layers",
 		ArgsUsage: " ",
 		Flags:     []cli.Flag{imageFlag()},
@@ -77,7 +75,6 @@ func hostPlatform() v1.Platform {
 
 func tagCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "tag",
 		Usage:     "gives an image another tag",
 		ArgsUsage: "NEW-TAG",
 		Flags:     []cli.Flag{imageFlag()},
@@ -95,8 +92,6 @@ func tagCommand() *cli.Command {
 
 func removeCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "remove",
-		Aliases:   []string{"rm"},
 		Usage:     "removes a tag; gc removes what it led to",
 		ArgsUsage: " ",
 		Flags:     []cli.Flag{imageFlag()},
@@ -127,7 +122,6 @@ func withWriter(ctx context.Context, cmd *cli.Command, do func(w *store.Writer, 
 
 func gcCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "gc",
 		Usage:     "removes blobs that no image refers to",
 		ArgsUsage: " ",
 		Flags:     []cli.Flag{layoutFlag()},
@@ -150,7 +144,6 @@ func gcCommand() *cli.Command {
 
 func rollbackCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "rollback",
 		Usage:     "moves a tag back to an earlier commit",
 		ArgsUsage: "IMAGE [N]",
 		Flags: []cli.Flag{

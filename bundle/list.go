@@ -12,8 +12,6 @@ import (
 
 func listCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "list",
-		Aliases:   []string{"ls"},
 		Usage:     "lists the tags of an image layout, one per line",
 		ArgsUsage: " ",
 		Flags: []cli.Flag{

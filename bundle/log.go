@@ -18,7 +18,6 @@ import (
 
 func logCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "log",
 		Usage:     "shows the history of an image, newest first",
 		ArgsUsage: "IMAGE",
 		Flags:     []cli.Flag{formatFlag(), platformFlag()},

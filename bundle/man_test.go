@@ -71,7 +71,7 @@ func manualPages(name string, command *cli.Command, pages map[string]*cli.Comman
 
 func TestManualPagesHaveEveryOption(t *testing.T) {
 	pages := map[string]*cli.Command{}
-	manualPages("hako-bundle", rootCommand(io.Discard, io.Discard), pages)
+	manualPages("hako-bundle", rootCommand(nil, io.Discard, io.Discard), pages)
 	help := &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help"}
 	for name, command := range pages {
 		file := filepath.Join("..", "docs", "man", name+".1")

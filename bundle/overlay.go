@@ -273,7 +273,6 @@ func (l *layering) stack(ctx context.Context, bundle string) (stack overlay.Stac
 
 func mountCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "mount",
 		Usage:     "mounts the root filesystem of an overlay bundle, after a reboot for instance",
 		ArgsUsage: "BUNDLE",
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -293,8 +292,6 @@ func mountCommand() *cli.Command {
 
 func umountCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "umount",
-		Aliases:   []string{"unmount"},
 		Usage:     "unmounts the root filesystem of an overlay bundle, which can be removed then",
 		ArgsUsage: "BUNDLE",
 		Action: func(_ context.Context, cmd *cli.Command) error {
@@ -330,7 +327,6 @@ func overlayBundle(cmd *cli.Command) (*bundleDir, error) {
 
 func pruneCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "prune",
 		Usage:     "removes unpacked layers that no overlay bundle needs any more",
 		ArgsUsage: " ",
 		Flags:     []cli.Flag{storeFlag()},

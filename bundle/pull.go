@@ -26,7 +26,6 @@ func remoteFlags() []cli.Flag {
 
 func pullCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "pull",
 		Usage:     "copies an image from a registry or an archive into a layout",
 		ArgsUsage: "REF LAYOUT[:TAG]",
 		Flags: append([]cli.Flag{
@@ -39,7 +38,6 @@ func pullCommand() *cli.Command {
 
 func pushCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "push",
 		Usage:     "copies an image from a layout to a registry or an archive",
 		ArgsUsage: "LAYOUT[:TAG] REF",
 		Flags: append([]cli.Flag{

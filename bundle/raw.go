@@ -19,20 +19,18 @@ import (
 
 func rawCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "raw",
 		Usage: "steps of other commands, one by one",
 		Commands: []*cli.Command{
-			rawAddLayerCommand(),
-			rawValidateCommand(),
-			rawConfigCommand(),
-			rawUnpackCommand(),
+			entry{"add-layer", rawAddLayerCommand, cleansUp}.command(),
+			entry{"mtree-validate", rawValidateCommand, cleansUp}.command(),
+			entry{"runtime-config config", rawConfigCommand, dies}.command(),
+			entry{"unpack", rawUnpackCommand, cleansUp}.command(),
 		},
 	}
 }
 
 func rawUnpackCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "unpack",
 		Usage:     "unpacks an image into a root filesystem, and nothing else",
 		ArgsUsage: "ROOTFS",
 		Flags:     unpackFlags(),
@@ -100,8 +98,6 @@ func checkEmpty(path string) error {
 
 func rawConfigCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "runtime-config",
-		Aliases:   []string{"config"},
 		Usage:     "writes the config.json of an image",
 		ArgsUsage: "FILE",
 		Flags: append([]cli.Flag{

@@ -15,7 +15,6 @@ import (
 
 func statCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "stat",
 		Usage:     "shows an image's manifest, configuration and history",
 		ArgsUsage: " ",
 		Flags: []cli.Flag{

@@ -28,7 +28,6 @@ const (
 
 func unpackCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "unpack",
 		Usage:     "unpacks an image into a bundle: rootfs and config.json",
 		ArgsUsage: "BUNDLE",
 		Flags:     append(unpackFlags(), overlayFlags()...),

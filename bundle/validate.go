@@ -15,7 +15,6 @@ import (
 
 func rawValidateCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "mtree-validate",
 		Usage:     "compares a directory with an mtree manifest",
 		ArgsUsage: " ",
 		Hidden:    true,
