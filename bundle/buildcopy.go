@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -356,8 +354,9 @@ func (s *buildStage) unpackArchive(tree *layer.Tree, c *copySet, from layer.Foun
 	if plain == nil || err != nil {
 		return false, err
 	}
-	names := tar.NewReader(plain)
-	if _, err := names.Next(); err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+	_, err = tar.NewReader(plain).Next()
+	plain.Close()
+	if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 		return false, nil // compressed, but no archive: it is copied
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -366,6 +365,7 @@ func (s *buildStage) unpackArchive(tree *layer.Tree, c *copySet, from layer.Foun
 	if plain, err = inflateArchive(f, from.Path); err != nil {
 		return false, err
 	}
+	defer plain.Close()
 	if err := tree.ApplyArchive(cancelable{s.b.ctx, plain}, path.Clean(dest)[1:]); err != nil {
 		return false, fmt.Errorf("%s: %w", from.Path, err)
 	}
@@ -374,7 +374,7 @@ func (s *buildStage) unpackArchive(tree *layer.Tree, c *copySet, from layer.Foun
 
 // inflateArchive looks at the first bytes of what may be a tar file; nil if it
 // is none.
-func inflateArchive(f io.ReadSeeker, name string) (io.Reader, error) {
+func inflateArchive(f io.ReadSeeker, name string) (io.ReadCloser, error) {
 	var magic [512]byte
 	n, err := io.ReadFull(f, magic[:])
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
@@ -384,17 +384,16 @@ func inflateArchive(f io.ReadSeeker, name string) (io.Reader, error) {
 		return nil, err
 	}
 	head := magic[:n]
+	isTar := len(head) == len(magic) && bytes.Equal(head[257:262], []byte("ustar"))
 	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return gzip.NewReader(f)
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 	case bytes.HasPrefix(head, []byte("BZh")):
-		return bzip2.NewReader(f), nil
+		return io.NopCloser(bzip2.NewReader(f)), nil
 	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
 		return nil, fmt.Errorf("%s: archives compressed with xz are not supported: unpack it first, or use gzip or zstd", name)
-	case len(head) == len(magic) && bytes.Equal(head[257:262], []byte("ustar")):
-		return f, nil
 	}
-	return nil, nil
+	plain, was, err := layer.Uncompressed(f)
+	if err != nil || (was == layer.None && !isTar) {
+		return nil, err
+	}
+	return plain, nil
 }

@@ -80,14 +80,15 @@ var layers = map[string]int{
 	".": program,
 
 	// The image tool: formats and storage, then what joins them.
-	"bundle/layer":    mechanism,
-	"bundle/overlay":  mechanism,
-	"bundle/snapshot": mechanism,
-	"bundle/store":    mechanism,
-	"bundle/image":    side,
-	"bundle/registry": side,
-	"bundle/runconf":  side,
-	"bundle":          program,
+	"bundle/layer/gunzip": leaf,
+	"bundle/layer":        mechanism,
+	"bundle/overlay":      mechanism,
+	"bundle/snapshot":     mechanism,
+	"bundle/store":        mechanism,
+	"bundle/image":        side,
+	"bundle/registry":     side,
+	"bundle/runconf":      side,
+	"bundle":              program,
 }
 
 // layerOf returns the layer of a package; 0 if it has none.

@@ -158,26 +158,31 @@ func (p *Packer) addInside(dirfd int, base, at, name string, options CopyOptions
 	return nil
 }
 
+// addChild stores an object with everything in it, but for what options leave
+// out. at is where it is, name where it goes.
 func (p *Packer) addChild(dirfd int, child, at, name string, options CopyOptions) error {
-	var st unix.Stat_t
-	if err := unix.Fstatat(dirfd, child, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return fmt.Errorf("%s: %w", quoteName(at), sysError("fstatat", err))
+	isDir, skipped, err := options.look(dirfd, child, at)
+	if err == nil && !skipped {
+		isDir, err = p.add(dirfd, child, name)
 	}
-	isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR
-	skipped := options.Skip != nil && options.Skip(at, isDir)
-	if skipped && !isDir {
-		return nil
-	}
-	if !skipped {
-		if _, err := p.add(dirfd, child, name); err != nil {
-			return err
-		}
-	}
-	if !isDir {
-		return nil
+	if err != nil || !isDir {
+		return err
 	}
 	// A directory that is left out may hold something that is not.
 	return p.addInside(dirfd, child, at, name, options)
+}
+
+// look says whether an object is skipped, and then whether it is a directory.
+func (o CopyOptions) look(dirfd int, child, at string) (isDir, skipped bool, err error) {
+	if o.Skip == nil {
+		return false, false, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dirfd, child, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return false, false, fmt.Errorf("%s: %w", quoteName(at), sysError("fstatat", err))
+	}
+	isDir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	return isDir, o.Skip(at, isDir), nil
 }
 
 // AddFile stores a file that exists only in memory.
@@ -231,30 +236,21 @@ func (t *Tree) OpenFile(from Found) (*os.File, error) {
 func (t *Tree) ApplyArchive(stream io.Reader, dir string) error {
 	r := newRun(t)
 	defer r.dropDirs()
-	archive := tar.NewReader(stream)
-	for {
-		header, err := archive.Next()
-		if err == io.EOF {
-			return r.restoreTimes()
-		}
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return fmt.Errorf("tar: %w", err)
-		}
-		if err := t.count(header); err != nil {
-			return err
-		}
+	err := t.eachEntry(stream, func(header *tar.Header, content io.Reader) error {
 		if base := path.Base(header.Name); strings.HasPrefix(base, whiteoutPrefix) {
-			return fmt.Errorf("%s: a layer cannot hold names that begin with %s", quoteName(header.Name), whiteoutPrefix)
+			return fmt.Errorf("a layer cannot hold names that begin with %s", whiteoutPrefix)
 		}
 		header.Name = joinPath(dir, path.Clean("/" + header.Name)[1:])
 		if header.Typeflag == tar.TypeLink {
 			header.Linkname = joinPath(dir, path.Clean("/" + header.Linkname)[1:])
 		}
 		if header.Name == joinPath(dir, "") { // "./": the directory is there, or implied
-			continue
+			return nil
 		}
-		if err := r.apply(header, archive); err != nil {
-			return fmt.Errorf("entry %s: %w", quoteName(header.Name), err)
-		}
+		return r.apply(header, content)
+	})
+	if err != nil {
+		return err
 	}
+	return r.restoreTimes()
 }

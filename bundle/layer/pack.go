@@ -84,30 +84,7 @@ func (p *Packer) AddTree(hostPath, name string) error {
 		return &os.PathError{Op: "open", Path: dir, Err: err}
 	}
 	defer unix.Close(parent)
-	return p.addTree(parent, base, name)
-}
-
-func (p *Packer) addTree(dirfd int, base, name string) error {
-	isDirectory, err := p.add(dirfd, base, name)
-	if err != nil || !isDirectory {
-		return err
-	}
-	fd, release, err := p.openDir(dirfd, base)
-	if err != nil {
-		return fmt.Errorf("%s: %w", quoteName(name), err)
-	}
-	defer release()
-	names, err := readNames(fd)
-	if err != nil {
-		return fmt.Errorf("%s: %w", quoteName(name), err)
-	}
-	slices.Sort(names)
-	for _, child := range names {
-		if err := p.addTree(fd, child, joinPath(name, child)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.addChild(parent, base, name, name, CopyOptions{})
 }
 
 // Change is a path whose present state a layer has to bring about. The path is

@@ -1,16 +1,19 @@
 package layer
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"sync"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/hako-runtime/hako/bundle/layer/gunzip"
 )
 
 // ErrDiffID says that a layer, uncompressed, is not the one that the image's
@@ -58,11 +61,8 @@ func CompressionOf(mediaType string) Compression {
 }
 
 // A stream is decompressed and hashed by goroutines of its own, at most
-// streamAhead chunks before what is read from it.
-const (
-	streamChunk = 256 << 10
-	streamAhead = 32
-)
+// streamAhead buffers before what is read from it.
+const streamAhead = 32
 
 // Stream is the tar of a layer, decompressed and verified ahead of its reader.
 type Stream struct {
@@ -71,18 +71,29 @@ type Stream struct {
 
 	plain chan chunk    // decompressed
 	ready chan chunk    // and hashed
-	free  chan []byte   // buffers that nobody uses; nil ones are not made yet
+	free  chan *buffer  // that nobody uses; nil ones are not made yet
 	stop  chan struct{} // closed when nobody will read on
 	ended sync.WaitGroup
 
 	current []byte // what is left of buffer
-	buffer  []byte
+	buffer  *buffer
 	err     error
 }
 
+// buffer holds decompressed data behind a window, for a decompressor that
+// needs what it made before.
+type buffer = gunzip.Buffer
+
 type chunk struct {
-	data []byte
-	err  error // the stream ends behind data
+	*buffer
+	data []byte // of buffer
+	err  error  // the stream ends behind data
+}
+
+// decompressor decodes into a buffer behind its window and returns how much.
+// The window is what it left there in the call before.
+type decompressor interface {
+	Next(b *buffer, at int) (int, error)
 }
 
 // OpenStream starts to decompress a layer by its media type; h computes
@@ -97,7 +108,7 @@ func OpenStream(blob io.Reader, mediaType string, diffID digest.Digest, h hash.H
 		hash:   h,
 		plain:  make(chan chunk, streamAhead),
 		ready:  make(chan chunk, streamAhead),
-		free:   make(chan []byte, streamAhead),
+		free:   make(chan *buffer, streamAhead),
 		stop:   make(chan struct{}),
 	}
 	for range streamAhead {
@@ -111,31 +122,27 @@ func OpenStream(blob io.Reader, mediaType string, diffID digest.Digest, h hash.H
 	return s, nil
 }
 
-func (s *Stream) inflate(plain io.Reader) {
+func (s *Stream) inflate(plain decompressor) {
+	var window [gunzip.Window]byte
 	for {
-		var buf []byte
+		var b *buffer
 		select {
-		case buf = <-s.free:
+		case b = <-s.free:
 		case <-s.stop:
 			return
 		}
-		if buf == nil {
-			buf = make([]byte, streamChunk)
+		if b == nil {
+			b = new(buffer)
 		}
-		c := chunk{}
-		n := 0
-		for n < len(buf) && c.err == nil {
-			var m int
-			m, c.err = plain.Read(buf[n:])
-			n += m
-		}
-		c.data = buf[:n]
+		copy(b[:], window[:])
+		n, err := plain.Next(b, len(window))
+		copy(window[:], b[n:])
 		select {
-		case s.plain <- c:
+		case s.plain <- chunk{b, b[len(window):][:n], err}:
 		case <-s.stop:
 			return
 		}
-		if c.err != nil {
+		if err != nil {
 			return
 		}
 	}
@@ -178,7 +185,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			s.buffer = nil
 		}
 		c := <-s.ready
-		s.current, s.buffer, s.err = c.data, c.data[:cap(c.data)], c.err
+		s.current, s.buffer, s.err = c.data, c.buffer, c.err
 	}
 	n := copy(p, s.current)
 	s.current = s.current[n:]
@@ -205,36 +212,75 @@ func (t *Tree) ApplyStream(s *Stream) error {
 	return err
 }
 
-func decompress(blob io.Reader, mediaType string) (plain io.Reader, closePlain func(), err error) {
+func decompress(blob io.Reader, mediaType string) (plain decompressor, closePlain func(), err error) {
 	if err := CheckMediaType(mediaType); err != nil {
 		return nil, nil, err
 	}
 	switch CompressionOf(mediaType) {
 	case Gzip:
-		r, err := gzip.NewReader(blob)
-		if err != nil {
-			return nil, nil, fmt.Errorf("gzip: %w", err)
-		}
-		return named{"gzip", r}, func() { _ = r.Close() }, nil
+		return named{"gzip", gunzip.NewReader(blob)}, func() {}, nil
 	case Zstd:
-		// Concurrency 1: no goroutine reads the blob behind our back.
-		r, err := zstd.NewReader(blob, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
+		r, err := newZstdReader(blob)
 		if err != nil {
-			return nil, nil, fmt.Errorf("zstd: %w", err)
+			return nil, nil, err
 		}
-		return named{"zstd", r}, r.Close, nil
+		return named{"zstd", filler{r}}, r.Close, nil
 	}
-	return blob, func() {}, nil
+	return filler{blob}, func() {}, nil
+}
+
+// newZstdReader keeps to the goroutine that reads: none reads the blob behind
+// our back.
+func newZstdReader(blob io.Reader) (*zstd.Decoder, error) {
+	r, err := zstd.NewReader(blob, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	return r, nil
+}
+
+// Uncompressed looks at the first bytes and undoes gzip or zstd; what else it
+// is comes as it is. Closing plain leaves r alone.
+func Uncompressed(r io.Reader) (plain io.ReadCloser, was Compression, err error) {
+	buffered := bufio.NewReaderSize(r, 64<<10)
+	magic, err := buffered.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, Unknown, err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		return io.NopCloser(gunzip.NewReader(buffered)), Gzip, nil
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := newZstdReader(buffered)
+		if err != nil {
+			return nil, Unknown, err
+		}
+		return z.IOReadCloser(), Zstd, nil
+	}
+	return io.NopCloser(buffered), None, nil
+}
+
+// filler makes full buffers of what a reader gives.
+type filler struct{ io.Reader }
+
+func (f filler) Next(b *buffer, at int) (n int, err error) {
+	to := b[at:]
+	for n < len(to) && err == nil {
+		var m int
+		m, err = f.Read(to[n:])
+		n += m
+	}
+	return n, err
 }
 
 // named says which decompressor an error comes from.
 type named struct {
-	name   string
-	reader io.Reader
+	name string
+	decompressor
 }
 
-func (n named) Read(p []byte) (int, error) {
-	count, err := n.reader.Read(p)
+func (n named) Next(b *buffer, at int) (int, error) {
+	count, err := n.decompressor.Next(b, at)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%s: %w", n.name, err)
 	}

@@ -122,13 +122,22 @@ func (t *Tree) ReadFile(unsafePath string, maxBytes int64) ([]byte, error) {
 func (t *Tree) Apply(stream io.Reader) error {
 	r := newRun(t)
 	defer r.dropDirs()
+	if err := t.eachEntry(stream, r.apply); err != nil {
+		return err
+	}
+	return r.restoreTimes()
+}
+
+// eachEntry counts the entries of a tar stream against the bounds and calls
+// apply for each.
+func (t *Tree) eachEntry(stream io.Reader, apply func(header *tar.Header, content io.Reader) error) error {
 	archive := tar.NewReader(stream)
 	for {
 		header, err := archive.Next()
 		if err == io.EOF {
-			return r.restoreTimes()
+			return nil
 		}
-		// Absolute names and ".." are dealt with here, whatever
+		// Absolute names and ".." are dealt with later, whatever
 		// GODEBUG=tarinsecurepath says.
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 			return fmt.Errorf("tar: %w", err)
@@ -136,8 +145,9 @@ func (t *Tree) Apply(stream io.Reader) error {
 		if err := t.count(header); err != nil {
 			return err
 		}
-		if err := r.apply(header, archive); err != nil {
-			return fmt.Errorf("entry %s: %w", quoteName(header.Name), err)
+		name := header.Name
+		if err := apply(header, archive); err != nil {
+			return fmt.Errorf("entry %s: %w", quoteName(name), err)
 		}
 	}
 }

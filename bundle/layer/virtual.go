@@ -65,22 +65,7 @@ func (v *Virtual) ApplyStream(s *Stream) error {
 // Apply applies one layer, an uncompressed tar stream.
 func (v *Virtual) Apply(stream io.Reader) error {
 	v.layer++
-	archive := tar.NewReader(stream)
-	for {
-		header, err := archive.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return fmt.Errorf("tar: %w", err)
-		}
-		if err := v.tree.count(header); err != nil {
-			return err
-		}
-		if err := v.entry(header, archive); err != nil {
-			return fmt.Errorf("entry %s: %w", quoteName(header.Name), err)
-		}
-	}
+	return v.tree.eachEntry(stream, v.entry)
 }
 
 func (v *Virtual) entry(header *tar.Header, content io.Reader) error {

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -13,13 +12,12 @@ import (
 	"path"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/hako-runtime/hako/bundle/layer"
 	"github.com/hako-runtime/hako/bundle/store"
 )
 
@@ -70,8 +68,8 @@ func openArchive(name string) (*archive, error) {
 
 // unpack replaces a compressed file by a nameless one that is not.
 func (a *archive) unpack() error {
-	plain, was, err := uncompressed(a.file)
-	if err != nil || was == "" {
+	plain, was, err := layer.Uncompressed(a.file)
+	if err != nil || was == layer.None {
 		return err
 	}
 	defer plain.Close()
@@ -92,36 +90,6 @@ func (a *archive) unpack() error {
 	a.file = temp
 	return nil
 }
-
-// uncompressed looks at the first bytes and undoes gzip or zstd. Closing plain
-// leaves r alone.
-func uncompressed(r io.Reader) (plain io.ReadCloser, was mediaSuffix, err error) {
-	buffered := bufio.NewReaderSize(r, 64<<10)
-	magic, err := buffered.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, "", err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		plain, err = gzip.NewReader(buffered)
-		return plain, gzipped, err
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
-		if err != nil {
-			return nil, "", err
-		}
-		return z.IOReadCloser(), zstded, nil
-	}
-	return io.NopCloser(buffered), "", nil
-}
-
-// mediaSuffix is what image-spec appends to a layer's media type.
-type mediaSuffix string
-
-const (
-	gzipped mediaSuffix = "+gzip"
-	zstded  mediaSuffix = "+zstd"
-)
 
 // scan remembers where each file is. Of two with one name the last counts, as
 // for tar(1).
@@ -388,7 +356,7 @@ func (s *dockerArchiveSource) describeLayer(name string, diffID digest.Digest) (
 	if err != nil {
 		return d, err
 	}
-	plain, was, err := uncompressed(r)
+	plain, was, err := layer.Uncompressed(r)
 	if err != nil {
 		return d, fmt.Errorf("%s: %s: %w", s.path, name, err)
 	}
@@ -400,7 +368,7 @@ func (s *dockerArchiveSource) describeLayer(name string, diffID digest.Digest) (
 	if err != nil {
 		return d, fmt.Errorf("%s: layer %s: %w", s.path, name, err)
 	}
-	d.MediaType += string(was)
+	d.MediaType = was.MediaType()
 	return d, nil
 }
 

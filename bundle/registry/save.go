@@ -17,6 +17,7 @@ import (
 	specs "github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/hako-runtime/hako/bundle/layer"
 	"github.com/hako-runtime/hako/bundle/store"
 )
 
@@ -211,7 +212,7 @@ func inflate(l *store.Layout, d v1.Descriptor, use func(io.Reader) (int64, error
 		return 0, err
 	}
 	defer blob.Close()
-	plain, _, err := uncompressed(blob)
+	plain, _, err := layer.Uncompressed(blob)
 	if err != nil {
 		return 0, fmt.Errorf("layer %s: %w", d.Digest, err)
 	}
