@@ -1,6 +1,11 @@
 // Command bundle unpacks layered OCI images into bundles that hako, or any
 // OCI runtime, can run. It works on image layouts on disk, needs no daemon and
 // keeps no state but what is in the bundle.
+//
+// The Go runtime need not watch for a new CPU limit: most commands end before
+// it would look, and to be ready to costs a thread.
+//
+//go:debug updatemaxprocs=0
 package main
 
 import (
