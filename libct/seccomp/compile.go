@@ -246,7 +246,9 @@ func (c *compiler) notImplemented() Action {
 // to the next.
 func (c *compiler) base(i int) []span {
 	other := c.verdict(c.profile.Default)
-	after := func(newest uint32) span { return span{newest + 1, c.verdict(c.notImplemented()), true} }
+	after := func(newest uint32) span {
+		return span{low: newest + 1, node: c.verdict(c.notImplemented()), gone: true}
+	}
 	newest := c.newest[i]
 	x32 := -1
 	if c.arches[i].sharesAudit() {
@@ -282,24 +284,29 @@ func (a *arch) sharesAudit() bool { return a.audit == audit64|auditLE|elfX86_64 
 // spans is [compiler.base] with the calls that rules decide about in it.
 func (c *compiler) spans(i int) []span {
 	list := overlay{base: c.base(i), list: make([]span, 0, 128)}
-	c.decided(i, &list)
+	c.decided(i, &list, true)
 	if c.arches[i].sharesAudit() {
 		for j := range c.arches {
 			if j != i && c.arches[j].x32 {
-				c.decided(j, &list)
+				c.decided(j, &list, false)
 			}
 		}
 	}
 	return list.end()
 }
 
-// decided adds the calls of one architecture that rules decide about.
-func (c *compiler) decided(i int, list *overlay) {
+// decided adds the calls of one architecture that rules decide about. weigh
+// tells that they are made: hardly any are of x32.
+func (c *compiler) decided(i int, list *overlay, weigh bool) {
 	a := &c.arches[i]
 	for _, row := range c.machine.calls.byNumber[a.column] {
 		if d := &c.rows[i][row]; d.set {
 			n, _ := c.machine.calls.number(int(row), a.column)
-			list.call(a.number(n), c.node(d, a))
+			node, weight := c.node(d, a), int32(0)
+			if !node.Ends() && weigh {
+				weight = conditionalWeight
+			}
+			list.put(a.number(n), node, weight)
 		}
 	}
 }

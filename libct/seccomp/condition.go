@@ -1,7 +1,9 @@
 package seccomp
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/hako-runtime/hako/libct/seccomp/bpf"
 )
@@ -29,10 +31,17 @@ func (c *compiler) node(d *decision, a *arch) *bpf.Node {
 		list = append(list, at)
 	}
 	node := c.verdict(c.profile.Default)
-	for i := len(list) - 1; i >= 0; i-- {
-		alt := &c.alts[list[i]]
-		rule := &c.profile.Rules[alt.rule]
-		node = c.conditions(rule, alt.mux, a.wide, c.verdict(rule.Action), node)
+	for len(list) > 0 {
+		n := c.alike(list)
+		last := len(list) - n
+		if n > 1 {
+			node = c.oneOf(list[last:], a.wide, node)
+		} else {
+			alt := &c.alts[list[last]]
+			rule := &c.profile.Rules[alt.rule]
+			node = c.conditions(rule, alt.mux, a.wide, c.verdict(rule.Action), node)
+		}
+		list = list[:last]
 	}
 	c.chains = append(c.chains, chain{d.first, a.wide, node})
 	return node
@@ -47,6 +56,79 @@ func (c *compiler) sameAlternatives(a, b int32) bool {
 		a, b = x.next, y.next
 	}
 	return a == b
+}
+
+// equals is the value that an alternative asks for, if that is all it asks.
+func (c *compiler) equals(at int32) (arg uint8, value uint64, ok bool) {
+	alt := &c.alts[at]
+	list := c.profile.Rules[alt.rule].Conditions
+	if alt.mux != nil { // see conditions
+		return 0, alt.mux.number, len(list) == 0 || len(list) == 1 && list[0].Arg == 0
+	}
+	if len(list) != 1 || list[0].Op != Equal {
+		return 0, 0, false
+	}
+	return list[0].Arg, list[0].Value, true
+}
+
+// alike counts the alternatives at the end of a list, at least one, that only
+// ask whether the same argument has some value.
+func (c *compiler) alike(list []int32) (n int) {
+	want, _, ok := c.equals(list[len(list)-1])
+	for n = 1; ok && n < len(list); n++ {
+		if arg, _, ok := c.equals(list[len(list)-n-1]); !ok || arg != want {
+			break
+		}
+	}
+	return n
+}
+
+// choice is where a value of an argument leads to.
+type choice struct {
+	value uint64
+	node  *bpf.Node
+}
+
+// oneOf searches for the value of the one argument that all alternatives of a
+// list ask for.
+func (c *compiler) oneOf(list []int32, wide bool, no *bpf.Node) *bpf.Node {
+	choices := make([]choice, len(list))
+	arg := uint8(0)
+	for i, at := range list {
+		var value uint64
+		if arg, value, _ = c.equals(at); !wide {
+			value = uint64(uint32(value))
+		}
+		choices[i] = choice{value, c.verdict(c.profile.Rules[c.alts[at].rule].Action)}
+	}
+	byValue := func(a, b choice) int { return cmp.Compare(a.value, b.value) }
+	slices.SortStableFunc(choices, byValue)
+	choices = slices.CompactFunc(choices, func(a, b choice) bool { return a.value == b.value }) // the first one holds
+	highAt, lowAt := c.halves(arg)
+	if !wide {
+		return bpf.LoadWord(lowAt, lowOf(choices, after(no, facts{in: lowAt})))
+	}
+	highs := overlay{base: []span{{node: after(no, facts{in: highAt})}}}
+	for len(choices) > 0 {
+		high := uint32(choices[0].value >> 32)
+		n := 1
+		for n < len(choices) && uint32(choices[n].value>>32) == high {
+			n++
+		}
+		known := facts{in: lowAt, exact: true, at: highAt, value: high}
+		highs.put(high, bpf.LoadWord(lowAt, lowOf(choices[:n], after(no, known))), valueWeight)
+		choices = choices[n:]
+	}
+	return bpf.LoadWord(highAt, search(highs.end(), math.MaxUint32))
+}
+
+// lowOf searches for the low half of a value; the choices are in order.
+func lowOf(choices []choice, no *bpf.Node) *bpf.Node {
+	lows := overlay{base: []span{{node: no}}}
+	for _, one := range choices {
+		lows.put(uint32(one.value), one.node, valueWeight)
+	}
+	return search(lows.end(), math.MaxUint32)
 }
 
 // conditions goes to yes if all conditions of a rule are met. Made through

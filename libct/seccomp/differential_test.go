@@ -386,6 +386,12 @@ func randomProfile(r *rand.Rand, m *Machine, names []string) *Profile {
 		for range 1 + r.IntN(4) {
 			p.Rules = append(p.Rules, Rule{Calls: []string{call}, Action: action, Conditions: randomConditions(r)})
 		}
+		if r.IntN(3) == 0 { // values of one argument
+			arg := uint8(r.IntN(6))
+			for range 1 + r.IntN(20) {
+				p.Rules = append(p.Rules, Rule{Calls: []string{call}, Action: action, Conditions: []Condition{{arg, Equal, randomValue(r), 0}}})
+			}
+		}
 	}
 	r.Shuffle(len(p.Rules), func(i, j int) { p.Rules[i], p.Rules[j] = p.Rules[j], p.Rules[i] })
 	return p

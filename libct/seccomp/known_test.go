@@ -185,6 +185,7 @@ func TestWhatCannotBeCompiledIsRefused(t *testing.T) {
 func FuzzCompile(f *testing.F) {
 	f.Add([]byte("\x05\x00\x01\x03\x10\x01\x00\x04\x08"), uint16(135), uint64(8))
 	f.Add([]byte{}, uint16(0), uint64(0))
+	f.Add([]byte("\x05\x01\x01\x01\x09\x01\x08\x01\xc6\x08\x00\x01\x09\x21\x02\x08\x00\x03\x01\x20\x04"), uint16(16), uint64(8))
 	f.Fuzz(func(t *testing.T, recipe []byte, number uint16, arg uint64) {
 		for _, m := range []*Machine{amd64(), s390x(), mips64le()} {
 			p := cook(recipe, m)
@@ -202,6 +203,11 @@ func FuzzCompile(f *testing.F) {
 			a := m.arches[0]
 			args := [6]uint64{arg, arg >> 1, ^arg, arg, 1, 0}
 			call := about(p, m, a.audit, uint32(number))
+			if verdict, free := call.always(); free && verdict == Allow {
+				if got, ok := constant(list, a.audit, uint32(number)); !ok || got != Allow && got != notImplementedOn(m) {
+					t.Fatalf("%s %d: the kernel sees %#x, %t: %+v", a.name, number, got, ok, call.rules)
+				}
+			}
 			got, _, err := bpf.Run(list, &bpf.Data{Arch: a.audit, Number: uint32(number), Args: args}, m.order)
 			if err != nil {
 				t.Fatal(err)
@@ -231,6 +237,13 @@ func cook(recipe []byte, m *Machine) *Profile {
 		r := Rule{Action: actions[int(next())%len(actions)]}
 		for range next() % 8 {
 			r.Calls = append(r.Calls, m.calls.name((int(next())<<1|int(next()&1))%len(m.calls.ends)))
+		}
+		if kind := next(); kind >= 0xc0 { // values of one argument
+			for range kind % 32 {
+				one := Condition{kind % 6, Equal, uint64(next()) << (next() % 40), 0}
+				p.Rules = append(p.Rules, Rule{Calls: r.Calls, Action: actions[int(next())%len(actions)], Conditions: []Condition{one}})
+			}
+			continue
 		}
 		for arg := range next() % 7 {
 			value := uint64(math.MaxUint32-1) << (next() % 40) & (uint64(next()) * 0x0101010101010101)

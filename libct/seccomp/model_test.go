@@ -48,14 +48,22 @@ func aboutCall(p *Profile, a *arch, name string) (s subject) {
 	return s
 }
 
-// decide is the verdict on a call with these arguments.
-func (s subject) decide(other Action, args [6]uint64) Action {
+// always is the verdict that does not depend on arguments.
+func (s subject) always() (action Action, ok bool) {
 	for _, r := range s.rules {
 		if !slices.ContainsFunc(r.Conditions, func(c Condition) bool {
 			return c.Op != MaskedEqual || uint32(c.Value) != 0 || s.wide && c.Value != 0
 		}) {
-			return r.Action
+			return r.Action, true
 		}
+	}
+	return 0, false
+}
+
+// decide is the verdict on a call with these arguments.
+func (s subject) decide(other Action, args [6]uint64) Action {
+	if action, ok := s.always(); ok {
+		return action
 	}
 	for _, r := range s.rules {
 		if met(r.Conditions, s.wide, args) {
