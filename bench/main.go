@@ -70,8 +70,8 @@ func dispatch(args []string) error {
 	if len(args) == 2 && args[1] == "timer" {
 		return timerMain()
 	}
-	if len(args) == 2 && args[1] == "calls" {
-		return callsMain()
+	if (len(args) == 2 || len(args) == 3) && args[1] == "calls" {
+		return callsMain(strings.Join(args[2:], ""))
 	}
 	opts, err := parseOptions(args[1:])
 	if errors.Is(err, flag.ErrHelp) {

@@ -59,6 +59,7 @@ type verdict struct {
 	What  string  `json:"what"`
 	Got   float64 `json:"got"`
 	Limit float64 `json:"limit"`
+	Floor float64 `json:"floor,omitempty"` // what Got cannot be below
 	OK    bool    `json:"ok"`
 	Why   string  `json:"why,omitempty"`
 }

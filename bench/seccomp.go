@@ -7,11 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/hako-runtime/hako/libct/host"
 	planning "github.com/hako-runtime/hako/libct/plan"
@@ -139,104 +136,4 @@ func (w *worker) libseccompTime(profile *specs.LinuxSeccomp) samples {
 		s.WallMS = append(s.WallMS, seconds*1e3)
 	}
 	return s
-}
-
-const callRounds = 3
-
-// measureCalls times a call in containers: this program executes in them.
-func (w *worker) measureCalls(call string) func() ([]samples, error) {
-	return func() ([]samples, error) {
-		self, err := os.ReadFile("/proc/self/exe")
-		if err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(filepath.Join(rootfsDir(), "bin/bench"), self, 0o755); err != nil {
-			return nil, err
-		}
-		if w.calls == nil {
-			w.measureAllCalls()
-		}
-		return w.calls[call], nil
-	}
-}
-
-// measureAllCalls is one pass for the three measures.
-func (w *worker) measureAllCalls() {
-	w.calls = map[string][]samples{}
-	for _, call := range []string{"getpid", "futex", "last"} {
-		for _, r := range w.opts.Runtimes {
-			w.calls[call] = append(w.calls[call], samples{Name: r.Name})
-		}
-	}
-	// In turns: what the neighbours do concerns everybody.
-	for range callRounds {
-		for i, r := range w.opts.Runtimes {
-			ns, err := w.overhead(r)
-			if w.unfit[r.Name] != nil {
-				err = w.unfit[r.Name]
-			}
-			for call := range w.calls {
-				if one := &w.calls[call][i]; err != nil {
-					one.Error = err.Error()
-				} else {
-					one.WallMS = append(one.WallMS, ns[call])
-				}
-			}
-		}
-	}
-}
-
-// overhead is nanoseconds with the filter less those without.
-func (w *worker) overhead(r target) (map[string]float64, error) {
-	var took [2]map[string]float64
-	for i, make := range []func(target, string, ...string) (string, string, error){w.filtered, w.bundle} {
-		id, bundle, err := make(r, "calls", "/bin/bench", "calls")
-		if err != nil {
-			return nil, err
-		}
-		argv := runStep(r, id, bundle).Argv
-		cmd := exec.Command(argv[0], argv[1:]...)
-		cmd.Env = cleanEnv
-		cmd.SysProcAttr = ownGroup
-		out, err := cmd.Output()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.Name, err)
-		}
-		if err := json.Unmarshal(out, &took[i]); err != nil {
-			return nil, err
-		}
-	}
-	for call := range took[0] {
-		took[0][call] -= took[1][call]
-	}
-	return took[0], nil
-}
-
-// callsMain runs in a container: the best time of some calls, as JSON.
-func callsMain() error {
-	runtime.LockOSThread()
-	var word uint32
-	ns := map[string]float64{}
-	for name, call := range map[string][3]uintptr{
-		"getpid": {unix.SYS_GETPID},
-		"futex":  {unix.SYS_FUTEX, 0, 1}, // FUTEX_WAKE of nobody
-		"last":   {unix.SYS_PERSONALITY, 0xffffffff},
-	} {
-		if name == "futex" {
-			call[1] = uintptr(unsafe.Pointer(&word))
-		}
-		const batch = 10000
-		for i := range 20 {
-			start := time.Now()
-			for range batch {
-				_, _, _ = syscall.RawSyscall(call[0], call[1], call[2], 0)
-			}
-			took := float64(time.Since(start).Nanoseconds()) / batch
-			if i == 0 || took < ns[name] {
-				ns[name] = took
-			}
-		}
-	}
-	runtime.KeepAlive(&word)
-	return json.NewEncoder(os.Stdout).Encode(ns)
 }
