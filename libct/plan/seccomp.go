@@ -19,85 +19,72 @@ type SeccompAgent struct {
 	Metadata string `json:"metadata,omitempty"`
 }
 
-// KnownSeccompActions are the values of an action in linux.seccomp.
-func KnownSeccompActions() []string {
-	return []string{
-		"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
-		"SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
-	}
+// seccompName is a word of linux.seccomp and what it stands for.
+type seccompName[T any] struct {
+	name  string
+	value T
 }
+
+// The words, sorted. Actions are without data.
+var (
+	seccompActions = [...]seccompName[seccomp.Action]{
+		{"SCMP_ACT_ALLOW", seccomp.Allow},
+		{"SCMP_ACT_ERRNO", seccomp.Errno},
+		{"SCMP_ACT_KILL", seccomp.KillThread},
+		{"SCMP_ACT_KILL_PROCESS", seccomp.KillProcess},
+		{"SCMP_ACT_KILL_THREAD", seccomp.KillThread},
+		{"SCMP_ACT_LOG", seccomp.Log},
+		{"SCMP_ACT_NOTIFY", seccomp.Notify},
+		{"SCMP_ACT_TRACE", seccomp.Trace},
+		{"SCMP_ACT_TRAP", seccomp.Trap},
+	}
+	seccompOperators = [...]seccompName[seccomp.Op]{
+		{"SCMP_CMP_EQ", seccomp.Equal},
+		{"SCMP_CMP_GE", seccomp.AtLeast},
+		{"SCMP_CMP_GT", seccomp.Greater},
+		{"SCMP_CMP_LE", seccomp.AtMost},
+		{"SCMP_CMP_LT", seccomp.Less},
+		{"SCMP_CMP_MASKED_EQ", seccomp.MaskedEqual},
+		{"SCMP_CMP_NE", seccomp.NotEqual},
+	}
+	seccompFlags = [...]seccompName[seccomp.Flag]{
+		{"SECCOMP_FILTER_FLAG_LOG", seccomp.FlagLog},
+		{"SECCOMP_FILTER_FLAG_SPEC_ALLOW", seccomp.FlagSpecAllow},
+		{"SECCOMP_FILTER_FLAG_TSYNC", seccomp.FlagTsync},
+		{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", seccomp.FlagWaitKillableRecv},
+	}
+)
+
+// KnownSeccompActions are the values of an action in linux.seccomp.
+func KnownSeccompActions() []string { return seccompNames(seccompActions[:]) }
 
 // KnownSeccompOperators are the values of syscalls[].args[].op.
-func KnownSeccompOperators() []string {
-	return []string{
-		"SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE",
-	}
-}
+func KnownSeccompOperators() []string { return seccompNames(seccompOperators[:]) }
 
 // KnownSeccompFlags are the values of linux.seccomp.flags.
-func KnownSeccompFlags() []string {
-	return []string{
-		"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-		"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-	}
-}
+func KnownSeccompFlags() []string { return seccompNames(seccompFlags[:]) }
 
 // SeccompFlag is the kernel's value of one of [KnownSeccompFlags], 0 of others.
 func SeccompFlag(name string) seccomp.Flag {
-	switch name {
-	case "SECCOMP_FILTER_FLAG_LOG":
-		return seccomp.FlagLog
-	case "SECCOMP_FILTER_FLAG_SPEC_ALLOW":
-		return seccomp.FlagSpecAllow
-	case "SECCOMP_FILTER_FLAG_TSYNC":
-		return seccomp.FlagTsync
-	case "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV":
-		return seccomp.FlagWaitKillableRecv
-	}
-	return 0
+	flag, _ := seccompValue(seccompFlags[:], name)
+	return flag
 }
 
-// seccompAction is the kernel's action, without data.
-func seccompAction(name specs.LinuxSeccompAction) (a seccomp.Action, ok bool) {
-	switch name {
-	case "SCMP_ACT_ALLOW":
-		return seccomp.Allow, true
-	case "SCMP_ACT_ERRNO":
-		return seccomp.Errno, true
-	case "SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD":
-		return seccomp.KillThread, true
-	case "SCMP_ACT_KILL_PROCESS":
-		return seccomp.KillProcess, true
-	case "SCMP_ACT_LOG":
-		return seccomp.Log, true
-	case "SCMP_ACT_NOTIFY":
-		return seccomp.Notify, true
-	case "SCMP_ACT_TRACE":
-		return seccomp.Trace, true
-	case "SCMP_ACT_TRAP":
-		return seccomp.Trap, true
+func seccompNames[T any](table []seccompName[T]) []string {
+	names := make([]string, len(table))
+	for i := range table {
+		names[i] = table[i].name
 	}
-	return 0, false
+	return names
 }
 
-func seccompOperator(name specs.LinuxSeccompOperator) seccomp.Op {
-	switch name {
-	case "SCMP_CMP_EQ":
-		return seccomp.Equal
-	case "SCMP_CMP_GE":
-		return seccomp.AtLeast
-	case "SCMP_CMP_GT":
-		return seccomp.Greater
-	case "SCMP_CMP_LE":
-		return seccomp.AtMost
-	case "SCMP_CMP_LT":
-		return seccomp.Less
-	case "SCMP_CMP_MASKED_EQ":
-		return seccomp.MaskedEqual
-	case "SCMP_CMP_NE":
-		return seccomp.NotEqual
+func seccompValue[T any](table []seccompName[T], name string) (value T, ok bool) {
+	for i := range table {
+		if table[i].name == name {
+			return table[i].value, true
+		}
 	}
-	return 0
+	return value, false
 }
 
 // seccomp compiles the profile. One without action and calls is none, as in
@@ -178,7 +165,7 @@ func (c *composer) compileSeccomp(profile *seccomp.Profile) {
 
 // seccompVerdict is an action with its number, EPERM if there is none.
 func (c *composer) seccompVerdict(name specs.LinuxSeccompAction, errno *uint, path, errnoPath string) seccomp.Action {
-	action, ok := seccompAction(name)
+	action, ok := seccompValue(seccompActions[:], string(name))
 	switch {
 	case name == "":
 		c.refuse(missing, "%s", path)
@@ -229,8 +216,8 @@ func (c *composer) seccompRules(spec *specs.LinuxSyscall, path string) []seccomp
 	var used [6]bool
 	alternatives := false
 	for i, one := range spec.Args {
-		op := seccompOperator(one.Op)
-		if op == 0 {
+		op, ok := seccompValue(seccompOperators[:], string(one.Op))
+		if !ok {
 			c.refuse(unknownName("operator", string(one.Op), KnownSeccompOperators()), "%s.args[%d].op", path, i)
 		}
 		if one.Index >= uint(len(used)) {
