@@ -8,6 +8,29 @@ v2 || MODE=hybrid
 
 SYSTEMCTL=(systemctl)
 
+# What a file does not define itself. OTHERS are units that a test leaves to
+# teardown.
+setup_file() {
+	[[ $(cat /proc/1/comm) == systemd ]] || skip "systemd is not running here"
+	near_hako
+}
+teardown_file() { remove_rootfs; }
+setup() {
+	make_bundle
+	update_config 'del(.linux.cgroupsPath)'
+	UNIT=hako-$ID.scope DIR=/system.slice/$UNIT OTHERS=()
+}
+teardown() {
+	local unit rc=0
+	clean_up || rc=1
+	no_units || rc=1
+	for unit in "${OTHERS[@]}"; do
+		systemctl stop "$unit" 2>/dev/null
+		systemctl reset-failed "$unit" 2>/dev/null
+	done
+	return $rc
+}
+
 # hako: as engines call it, with the flag where a container is made.
 hako() {
 	case $1 in

@@ -5,15 +5,10 @@
 load ../../helpers
 load ../systemd-helpers
 
-setup_file() { near_hako; }
-teardown_file() { remove_rootfs; }
 setup() { make_bundle; }
 teardown() {
-	local rc=0
 	podman --runtime "$HAKO" --cgroup-manager systemd rm -f -t 0 "$MARK" >/dev/null 2>&1
-	clean_up || rc=1
-	no_units || rc=1
-	return $rc
+	clean_up && no_units
 }
 
 pod() { podman --runtime "$HAKO" --cgroup-manager systemd "$@" 3>&-; }

@@ -7,27 +7,6 @@
 load ../../helpers
 load ../systemd-helpers
 
-setup_file() {
-	[[ $(cat /proc/1/comm) == systemd ]] || skip "systemd is not running here"
-	near_hako
-}
-teardown_file() { remove_rootfs; }
-setup() {
-	make_bundle
-	update_config 'del(.linux.cgroupsPath)'
-	UNIT=hako-$ID.scope DIR=/system.slice/$UNIT OTHERS=()
-}
-teardown() {
-	local unit rc=0
-	clean_up || rc=1
-	no_units || rc=1
-	for unit in "${OTHERS[@]}"; do
-		systemctl stop "$unit" 2>/dev/null
-		systemctl reset-failed "$unit" 2>/dev/null
-	done
-	return $rc
-}
-
 @test "delegation: the container makes cgroups of its own, which systemd leaves alone" {
 	update_config '(.mounts[] | select(.type == "cgroup") | .options) = ["rw"]'
 	sh_script 'cd /sys/fs/cgroup && mkdir -p init.scope sub && echo 1 >init.scope/cgroup.procs &&

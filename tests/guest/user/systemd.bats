@@ -7,19 +7,12 @@ load ../../helpers
 load ../systemd-helpers
 
 setup_file() { near_hako_of_user; }
-teardown_file() { remove_rootfs; }
 setup() {
 	make_bundle
 	update_config 'del(.linux.cgroupsPath)'
 	SYSTEMCTL=(systemctl --user)
 	UNIT=hako-$ID.scope
 	DIR=/user.slice/user-1000.slice/user@1000.service/user.slice/$UNIT
-}
-teardown() {
-	local rc=0
-	clean_up || rc=1
-	no_units || rc=1
-	return $rc
 }
 
 @test "user: the unit is in user.slice of the user's own manager" {

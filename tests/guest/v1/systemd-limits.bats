@@ -7,27 +7,6 @@
 load ../../helpers
 load ../systemd-helpers
 
-setup_file() {
-	[[ $(cat /proc/1/comm) == systemd ]] || skip "systemd is not running here"
-	near_hako
-}
-teardown_file() { remove_rootfs; }
-setup() {
-	make_bundle
-	update_config 'del(.linux.cgroupsPath)'
-	UNIT=hako-$ID.scope DIR=/system.slice/$UNIT OTHERS=()
-}
-teardown() {
-	local unit rc=0
-	clean_up || rc=1
-	no_units || rc=1
-	for unit in "${OTHERS[@]}"; do
-		systemctl stop "$unit" 2>/dev/null
-		systemctl reset-failed "$unit" 2>/dev/null
-	done
-	return $rc
-}
-
 @test "limits: on v1" {
 	start_container '.linux.resources = {memory: {limit: 67108864}, cpu: {shares: 2048, quota: 25250, period: 50000, cpus: "0"}, pids: {limit: 50}}'
 	equal "67108864 2048 510ms 50" "$(property MemoryLimit) $(property CPUShares) $(property CPUQuotaPerSecUSec) $(property TasksMax)"
