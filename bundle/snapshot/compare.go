@@ -1,7 +1,7 @@
 package snapshot
 
 import (
-	"crypto/sha256"
+	"cmp"
 	"maps"
 	"os"
 	"slices"
@@ -38,15 +38,18 @@ type CompareOptions struct {
 // Compare finds what has changed in the tree at root since Take wrote base,
 // sorted by path. Of a directory that is gone, only itself is told.
 func Compare(root, base string, options CompareOptions) ([]Delta, error) {
-	manifest, sum, err := readManifest(base + ManifestSuffix)
+	c := &comparer{options: options, inodes: map[uint64]bool{}}
+	manifest, sum, err := openListing(base+ManifestSuffix, c.gone)
 	if err != nil {
 		return nil, err
 	}
-	c := &comparer{manifest: manifest, options: options, seen: make([]bool, len(manifest.Entries)), inodes: map[uint64]bool{}}
+	defer manifest.close()
+	c.manifest = manifest
 	if !options.Paranoid {
-		if c.stamps, err = readStamps(base+RecordSuffix, sum, len(manifest.Entries)); err != nil {
+		if c.stamps, err = openStamps(base+RecordSuffix, sum.sum, sum.entries); err != nil {
 			return nil, err
 		}
+		defer c.stamps.close()
 	}
 	rootfd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -56,42 +59,17 @@ func Compare(root, base string, options CompareOptions) ([]Delta, error) {
 	if err := walk(rootfd, options.Options, c); err != nil {
 		return nil, err
 	}
-	return c.finish()
-}
-
-func readManifest(path string) (*Manifest, [sha256.Size]byte, error) {
-	var sum [sha256.Size]byte
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, sum, err
+	if err := manifest.finish(); err != nil {
+		return nil, err
 	}
-	defer f.Close()
-	h := sha256.New()
-	manifest, err := ParseManifest(&teeReader{f, h})
-	if err != nil {
-		return nil, sum, err
-	}
-	h.Sum(sum[:0])
-	return manifest, sum, nil
-}
-
-type teeReader struct {
-	file *os.File
-	hash interface{ Write([]byte) (int, error) }
-}
-
-func (t *teeReader) Read(p []byte) (int, error) {
-	n, err := t.file.Read(p)
-	_, _ = t.hash.Write(p[:n]) // hash.Hash: never an error
-	return n, err
+	return c.finish(), nil
 }
 
 // comparer compares what the walk visits with the manifest.
 type comparer struct {
-	manifest *Manifest
+	manifest listing
 	stamps   *stamps
 	options  CompareOptions
-	seen     []bool // by index of the manifest
 	deltas   []Delta
 	linked   []Delta         // unchanged files with several names
 	inodes   map[uint64]bool // of changed files with several names
@@ -105,26 +83,23 @@ func (c *comparer) visit(at *cursor, now *Entry) error {
 	if c.masked(now.Path) {
 		return nil
 	}
-	i, known := c.manifest.byPath[now.Path]
-	if !known {
-		c.add(Delta{now.Path, Added, nil, now})
-		return at.readXattrs(now)
-	}
-	c.seen[i] = true
-	if now.Type != "dir" && c.stamps.unchanged(i, now.stat) {
-		if now.Nlink > 1 {
-			c.linked = append(c.linked, Delta{now.Path, Modified, now, now})
-		}
-		if c.options.Sums == nil || now.Type != "file" {
-			return nil
-		}
-		was, err := c.manifest.Entries[i].entry(now)
-		if err == nil {
-			c.options.Sums.keep(now, was.Sum)
-		}
+	listed, i, err := c.manifest.find(now)
+	if err != nil {
 		return err
 	}
-	was, err := c.manifest.Entries[i].entry(now)
+	if listed == nil {
+		if err := at.readXattrs(now); err != nil {
+			return err
+		}
+		c.add(Delta{now.Path, Added, nil, now})
+		return nil
+	}
+	if now.Type != "dir" {
+		if done, err := c.unchanged(listed, i, now); done || err != nil {
+			return err
+		}
+	}
+	was, err := listed.entry(now)
 	if err != nil {
 		return err
 	}
@@ -145,6 +120,39 @@ func (c *comparer) visit(at *cursor, now *Entry) error {
 	case now.Type != "dir" && now.Nlink > 1:
 		c.linked = append(c.linked, delta)
 	}
+	return nil
+}
+
+// unchanged says whether the record tells that nothing has happened to an
+// object.
+func (c *comparer) unchanged(listed *Listed, i int, now *Entry) (bool, error) {
+	same, err := c.stamps.unchanged(i, now.stat)
+	if !same || err != nil {
+		return false, err
+	}
+	if now.Nlink > 1 {
+		c.linked = append(c.linked, Delta{now.Path, Modified, now, now})
+	}
+	if c.options.Sums == nil || now.Type != "file" {
+		return true, nil
+	}
+	was, err := listed.entry(now)
+	if err == nil {
+		c.options.Sums.keep(now, was.Sum)
+	}
+	return true, err
+}
+
+// gone notes what is listed and was not found.
+func (c *comparer) gone(listed *Listed) error {
+	if c.masked(listed.Path) {
+		return nil
+	}
+	was, err := listed.entry(&Entry{})
+	if err != nil {
+		return err
+	}
+	c.deltas = append(c.deltas, Delta{listed.Path, Deleted, was, nil})
 	return nil
 }
 
@@ -183,50 +191,25 @@ func imageXattrs(xattrs map[string]string) map[string]string {
 	return kept
 }
 
-// finish adds what is gone, and the other names of changed files: a layer
-// that holds one name of a file must hold all, or they part.
-func (c *comparer) finish() ([]Delta, error) {
-	c.addLinked()
-	if err := c.addGone(); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(c.deltas, func(a, b Delta) int { return strings.Compare(a.Path, b.Path) })
-	return c.deltas, nil
-}
-
-func (c *comparer) addLinked() {
+// finish adds the other names of changed files: a layer that holds one name of
+// a file must hold all, or they part. A path that is gone as what it was and
+// there as something else has changed.
+func (c *comparer) finish() []Delta {
 	for _, d := range c.linked {
 		if c.inodes[d.Now.stat.inode] {
 			c.deltas = append(c.deltas, d)
 		}
 	}
-}
-
-func (c *comparer) addGone() error {
-	gone := map[string]bool{}
-	for i, seen := range c.seen {
-		listed := &c.manifest.Entries[i]
-		if seen || listed.Path == "" || c.masked(listed.Path) {
-			continue
-		}
-		gone[listed.Path] = true
-	}
-	// Below a directory that became something else nothing needs to go.
+	slices.SortFunc(c.deltas, func(a, b Delta) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind))
+	})
+	joined := c.deltas[:0]
 	for _, d := range c.deltas {
-		if d.Kind == Modified && d.Was.Type == "dir" && d.Now.Type != "dir" {
-			gone[d.Path] = true
-		}
-	}
-	for i, seen := range c.seen {
-		listed := &c.manifest.Entries[i]
-		if seen || !gone[listed.Path] || gone[parentOf(listed.Path)] {
+		if last := len(joined) - 1; d.Kind == Deleted && last >= 0 && joined[last].Path == d.Path {
+			joined[last].Kind, joined[last].Was = Modified, d.Was
 			continue
 		}
-		was, err := listed.entry(&Entry{})
-		if err != nil {
-			return err
-		}
-		c.deltas = append(c.deltas, Delta{listed.Path, Deleted, was, nil})
+		joined = append(joined, d)
 	}
-	return nil
+	return joined
 }

@@ -44,26 +44,59 @@ func (l *Listed) Words() map[string]string {
 
 // ParseManifest reads an mtree(5) file as gomtree and umoci write it.
 func ParseManifest(r io.Reader) (*Manifest, error) {
-	p := &parser{manifest: &Manifest{byPath: map[string]int{}}, set: map[string]string{}}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
-	for number := 1; lines.Scan(); number++ {
-		if err := p.line(lines.Text()); err != nil {
-			return nil, fmt.Errorf("manifest: line %d: %w", number, err)
+	m := &Manifest{byPath: map[string]int{}}
+	p := newParser(func(l Listed) error {
+		if _, twice := m.byPath[l.Path]; twice {
+			return fmt.Errorf("%q is there twice", l.Path)
 		}
+		m.byPath[l.Path] = len(m.Entries)
+		m.Entries = append(m.Entries, l)
+		return nil
+	})
+	err := p.read(r)
+	m.Keywords = p.keywords
+	if err != nil {
+		return nil, err
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	return p.manifest, nil
+	return m, nil
 }
 
+// parseManifest hands each entry to emit, whose error ends it.
+func parseManifest(r io.Reader, emit func(Listed) error) error { return newParser(emit).read(r) }
+
+// errStopped is what emit returns if it wants no more; it comes back as it is.
+var errStopped = errors.New("stopped")
+
 type parser struct {
-	manifest *Manifest
+	emit     func(Listed) error
+	entries  int
+	keywords []string
 	set      map[string]string
 	dir      []string // names on the way to the current directory
 	inRoot   bool     // "." was seen
 	prefix   string   // of a line that goes on
+}
+
+func newParser(emit func(Listed) error) *parser {
+	return &parser{emit: emit, set: map[string]string{}}
+}
+
+func (p *parser) read(r io.Reader) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
+	for number := 1; lines.Scan(); number++ {
+		err := p.line(lines.Text())
+		if err == errStopped { //nolint:errorlint // our own, as it is
+			return err
+		}
+		if err != nil {
+			return fmt.Errorf("manifest: line %d: %w", number, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	return nil
 }
 
 func (p *parser) line(line string) error {
@@ -84,7 +117,7 @@ func (p *parser) line(line string) error {
 		return nil
 	case strings.HasPrefix(name, "#"):
 		if fields := strings.Fields(rest); len(fields) == 2 && fields[0] == "keywords:" {
-			p.manifest.Keywords = strings.Split(fields[1], ",")
+			p.keywords = strings.Split(fields[1], ",")
 		}
 		return nil
 	case name == "..":
@@ -131,16 +164,11 @@ func (p *parser) entry(encoded, rest string) error {
 		}
 	}
 	p.inRoot = p.inRoot || full == ""
-	if _, twice := p.manifest.byPath[full]; twice {
-		return fmt.Errorf("%q is there twice", full)
-	}
-	if len(p.manifest.Entries) >= maxEntries {
+	if p.entries++; p.entries > maxEntries {
 		return fmt.Errorf("more than %d entries", maxEntries)
 	}
-	p.manifest.byPath[full] = len(p.manifest.Entries)
 	l.Path = full
-	p.manifest.Entries = append(p.manifest.Entries, l)
-	return nil
+	return p.emit(l)
 }
 
 // isDir is Words()["type"] == "dir", which every line has to answer.

@@ -27,11 +27,16 @@ const (
 	tailSize    = 2 * sha256.Size
 )
 
-// stamps is a record that was read.
+// stamps is a record that was read; a window of it is in memory.
 type stamps struct {
-	when unix.Timespec
-	all  []byte
+	file   *os.File
+	when   unix.Timespec
+	window []byte
+	first  int // entry in the window
 }
+
+// windowEntries is how many stamps are read at a time.
+const windowEntries = 4096
 
 // recordWriter writes a record.
 type recordWriter struct {
@@ -104,9 +109,9 @@ func (w *recordWriter) finish(manifest [sha256.Size]byte) error {
 	return err
 }
 
-// readStamps reads the record of a manifest of n entries with this hash; nil
+// openStamps opens the record of a manifest of n entries with this hash; nil
 // if there is none that fits.
-func readStamps(path string, manifest [sha256.Size]byte, n int) (*stamps, error) {
+func openStamps(path string, manifest [sha256.Size]byte, n int) (*stamps, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ELOOP) {
 		return nil, nil
@@ -114,48 +119,81 @@ func readStamps(path string, manifest [sha256.Size]byte, n int) (*stamps, error)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	s := &stamps{file: f, first: -1}
+	fits, err := s.check(manifest, n)
+	if err != nil || !fits {
+		f.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// check says whether the record is whole, and of this manifest.
+func (s *stamps) check(manifest [sha256.Size]byte, n int) (bool, error) {
+	info, err := s.file.Stat()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	want := int64(headSize) + int64(n)*int64(stampSize) + int64(tailSize)
-	if !info.Mode().IsRegular() || info.Size() != want {
-		return nil, nil
+	bodySize := int64(headSize) + int64(n)*int64(stampSize) + sha256.Size
+	if !info.Mode().IsRegular() || info.Size() != bodySize+sha256.Size {
+		return false, nil
 	}
-	data := make([]byte, want)
-	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, err
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(s.file, 0, bodySize)); err != nil {
+		return false, err
 	}
-	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
-	if got := sha256.Sum256(body); !bytes.Equal(got[:], sum) {
-		return nil, nil
+	head, tail := make([]byte, headSize), make([]byte, tailSize)
+	if _, err := s.file.ReadAt(head, 0); err != nil {
+		return false, err
 	}
-	if !bytes.HasPrefix(body, []byte(recordMagic)) || !bytes.HasSuffix(body, manifest[:]) {
-		return nil, nil
+	if _, err := s.file.ReadAt(tail, bodySize-sha256.Size); err != nil {
+		return false, err
 	}
-	at := body[len(recordMagic):]
-	return &stamps{
-		when: unix.Timespec{Sec: int64(binary.LittleEndian.Uint64(at)), Nsec: int64(binary.LittleEndian.Uint64(at[8:]))},
-		all:  body[headSize:],
-	}, nil
+	at := head[len(recordMagic):]
+	s.when = unix.Timespec{Sec: int64(binary.LittleEndian.Uint64(at)), Nsec: int64(binary.LittleEndian.Uint64(at[8:]))}
+	return bytes.HasPrefix(head, []byte(recordMagic)) && bytes.Equal(tail, h.Sum(manifest[:])), nil
+}
+
+func (s *stamps) close() {
+	if s != nil {
+		s.file.Close()
+	}
+}
+
+// at returns the stamp of an entry, which must be one of the manifest.
+func (s *stamps) at(i int) ([]byte, error) {
+	if first := i - i%windowEntries; first != s.first {
+		if s.window == nil {
+			s.window = make([]byte, windowEntries*stampSize)
+		}
+		// The last window also holds what follows, or is shorter.
+		n, err := s.file.ReadAt(s.window, int64(headSize)+int64(first)*int64(stampSize))
+		if err != nil && (err != io.EOF || n < (i-first+1)*stampSize) {
+			return nil, err
+		}
+		s.first = first
+	}
+	return s.window[(i-s.first)*stampSize:][:stampSize], nil
 }
 
 // unchanged says whether the i-th entry's object is certainly the one that
 // was recorded. A change in the instant of the record could have left the
 // same stamp; so what was that young then does not count, as in git.
-func (s *stamps) unchanged(i int, now stamp) bool {
+func (s *stamps) unchanged(i int, now stamp) (bool, error) {
 	if s == nil {
-		return false
+		return false, nil
 	}
-	b := s.all[i*stampSize:]
+	b, err := s.at(i)
+	if err != nil {
+		return false, err
+	}
 	was := stamp{
 		inode: binary.LittleEndian.Uint64(b),
 		mtime: readTime(b[8:]),
 		ctime: readTime(b[20:]),
 	}
 	older := was.ctime.Sec < s.when.Sec || (was.ctime.Sec == s.when.Sec && was.ctime.Nsec < s.when.Nsec)
-	return older && was == now
+	return older && was == now, nil
 }
 
 func readTime(b []byte) unix.Timespec {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -75,6 +76,97 @@ func (p *place) want(options CompareOptions, want ...string) {
 // tell, so that a record trusts it.
 func settle() { time.Sleep(20 * time.Millisecond) }
 
+// manifest reads the manifest as Compare does first.
+func (p *place) manifest() summary {
+	p.Helper()
+	f, err := os.Open(p.base + ManifestSuffix)
+	p.check(err)
+	defer f.Close()
+	s, err := summarize(f)
+	p.check(err)
+	return s
+}
+
+// reverse writes the manifest's entries with whole paths, the last one first.
+func (p *place) reverse() {
+	p.Helper()
+	if !p.manifest().inOrder {
+		p.Fatal("Take did not write in the order of a walk")
+	}
+	f, err := os.Open(p.base + ManifestSuffix)
+	p.check(err)
+	defer f.Close()
+	m, err := ParseManifest(f)
+	p.check(err)
+	var text strings.Builder
+	for _, l := range slices.Backward(m.Entries) {
+		text.Write(appendVis(nil, "./"+l.Path))
+		for keyword, value := range l.Words() {
+			text.WriteString(" " + keyword + "=" + value)
+		}
+		text.WriteString("\n")
+	}
+	p.check(os.WriteFile(p.base+ManifestSuffix, []byte(text.String()), 0o600))
+	if p.manifest().inOrder {
+		p.Fatal("the order is still that of a walk")
+	}
+}
+
+func TestWalkOrder(t *testing.T) {
+	type object struct {
+		path string
+		dir  bool
+	}
+	inOrder := []object{
+		{"", true}, {"a.b", false}, {"b", false}, {"x", false}, {"a", true}, {"a/f", false}, {"a/a", true}, {"a/a/z", false},
+		{"a/a/a", true}, {"a/b", true}, {"a-b", true}, {"a-b/f", false}, {"b", true}, {"b/f", false}, {"c", true},
+	}
+	// "a-b" is before "a/…" as bytes, but the walk comes to directory a first.
+	for i, a := range inOrder {
+		for j, b := range inOrder {
+			if got, want := walkOrder(a.path, a.dir, b.path, b.dir), cmp.Compare(i, j); got != want {
+				t.Errorf("%v, %v: %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
+func TestStampsAreReadByWindows(t *testing.T) {
+	p := newPlace(t)
+	w, err := createRecord(p.base + RecordSuffix)
+	p.check(err)
+	const n = 2*windowEntries + 3
+	stampOf := func(i int) stamp { return stamp{inode: uint64(i) + 1} }
+	for i := range n {
+		p.check(w.add(stampOf(i)))
+	}
+	manifest := sha256.Sum256([]byte("manifest"))
+	p.check(w.finish(manifest))
+	p.check(w.file.Close())
+	s, err := openStamps(p.base+RecordSuffix, manifest, n)
+	p.check(err)
+	if s == nil {
+		t.Fatal("the record does not fit")
+	}
+	defer s.close()
+	for _, i := range []int{0, 1, windowEntries - 1, windowEntries, n - 1, 5, n - 2} {
+		if same, err := s.unchanged(i, stampOf(i)); !same || err != nil {
+			t.Errorf("entry %d: %v, %v", i, same, err)
+		}
+		if same, err := s.unchanged(i, stampOf(i+1)); same || err != nil {
+			t.Errorf("entry %d is another: %v, %v", i, same, err)
+		}
+	}
+	for name, other := range map[string]struct {
+		manifest [sha256.Size]byte
+		n        int
+	}{"another manifest": {sha256.Sum256(nil), n}, "another number": {manifest, n - 1}} {
+		if s, err := openStamps(p.base+RecordSuffix, other.manifest, other.n); s != nil || err != nil {
+			t.Errorf("%s: %v, %v", name, s, err)
+		}
+	}
+}
+
 func TestCompare(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -135,6 +227,9 @@ func TestCompare(t *testing.T) {
 			p.want(CompareOptions{Paranoid: true}, test.want...)
 			// umoci's bundles have no record.
 			p.check(os.Remove(p.base + RecordSuffix))
+			p.want(CompareOptions{}, test.want...)
+			// A manifest need not be in the order of a walk.
+			p.reverse()
 			p.want(CompareOptions{}, test.want...)
 		})
 	}
@@ -201,14 +296,14 @@ func TestStampsYoungerThanTheRecordDoNotCount(t *testing.T) {
 		{unix.Timespec{Sec: 9, Nsec: 99}, false},
 		{unix.Timespec{Sec: 8, Nsec: 999}, false},
 	} {
-		s := &stamps{when: test.when, all: b}
-		if got := s.unchanged(0, now); got != test.want {
-			t.Errorf("recorded at %v: unchanged is %v, want %v", test.when, got, test.want)
+		s := &stamps{when: test.when, window: b}
+		if got, err := s.unchanged(0, now); got != test.want || err != nil {
+			t.Errorf("recorded at %v: unchanged is %v, %v, want %v", test.when, got, err, test.want)
 		}
 		other := now
 		other.inode++
-		if s.unchanged(0, other) {
-			t.Error("another inode is unchanged")
+		if got, err := s.unchanged(0, other); got || err != nil {
+			t.Errorf("another inode is unchanged: %v, %v", got, err)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,9 +36,7 @@ func CompareUpper(v Views, options CompareOptions) ([]Delta, error) {
 	if err := walk(upper, options.Options, u); err != nil {
 		return nil, err
 	}
-	u.addLinked()
-	slices.SortFunc(u.deltas, func(a, b Delta) int { return strings.Compare(a.Path, b.Path) })
-	return u.deltas, nil
+	return u.finish(), nil
 }
 
 // upperComparer looks up each path of the upper folder in both trees.

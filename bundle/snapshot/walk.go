@@ -94,8 +94,15 @@ func (c *cursor) walkDir(e *Entry, v visitor) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range dirs {
-		inside.name = baseOf(d.Path)
+	for _, inside.name = range dirs {
+		path := join(e.Path, inside.name)
+		d, err := inside.look(path)
+		if err != nil {
+			return err
+		}
+		if d.Type != "dir" {
+			return pathError(path, errChanged)
+		}
 		if err := inside.walkDir(d, v); err != nil {
 			return err
 		}
@@ -104,21 +111,22 @@ func (c *cursor) walkDir(e *Entry, v visitor) error {
 	return v.leave()
 }
 
-// walkFiles visits what is not a directory and returns the directories.
-func (c *cursor) walkFiles(dir string, v visitor) ([]*Entry, error) {
+// walkFiles visits what is not a directory and returns the names of the
+// directories.
+func (c *cursor) walkFiles(dir string, v visitor) ([]string, error) {
 	names, err := readNames(c.dirfd)
 	if err != nil {
 		return nil, pathError(dir, err)
 	}
 	slices.Sort(names)
-	var dirs []*Entry
+	dirs := names[:0]
 	for _, c.name = range names {
 		e, err := c.look(join(dir, c.name))
 		if err != nil {
 			return nil, err
 		}
 		if e.Type == "dir" {
-			dirs = append(dirs, e)
+			dirs = append(dirs, c.name)
 			continue
 		}
 		if err := v.visit(c, e); err != nil {
@@ -127,6 +135,9 @@ func (c *cursor) walkFiles(dir string, v visitor) ([]*Entry, error) {
 	}
 	return dirs, nil
 }
+
+// errChanged says that somebody works on a tree while it is walked.
+var errChanged = errors.New("changed while it was looked at")
 
 // look describes the object, all but its content and attributes.
 func (c *cursor) look(path string) (*Entry, error) {
@@ -232,7 +243,7 @@ func (c *cursor) hash(e *Entry, h hash.Hash) error {
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Ino != e.stat.inode || typeOf(st.Mode) != "file" {
-		return pathError(e.Path, errors.New("changed while it was looked at"))
+		return pathError(e.Path, errChanged)
 	}
 	if c.buf == nil {
 		c.buf = make([]byte, 128<<10)
