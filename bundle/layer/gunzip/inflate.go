@@ -81,7 +81,7 @@ func (r *Reader) fixedCodes() {
 	if r.fixed {
 		return
 	}
-	var lengths [288]uint8
+	var lengths [fixedLits]uint8
 	for i := range lengths {
 		switch {
 		case i < 144, i >= 280:

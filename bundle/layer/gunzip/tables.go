@@ -40,6 +40,7 @@ const (
 // Symbols of the two alphabets; RFC 1951, 3.2.5.
 const (
 	maxLits     = 286
+	fixedLits   = 288 // with two that are not valid
 	maxDists    = 30
 	endSymbol   = 256
 	firstLength = 257
@@ -105,37 +106,47 @@ func build(first, second []uint32, lengths []uint8, entryOf func(symbol int) uin
 		longest--
 	}
 	count[0] = 0
-	var next [maxBits + 2]int
+	var next [maxBits + 2]int  // code of each length
+	var start [maxBits + 2]int // in order
 	for n := 1; n <= maxBits; n++ {
 		next[n+1] = (next[n] + count[n]) << 1
+		start[n+1] = start[n] + count[n]
 	}
 	total := next[longest] + count[longest] // of 1<<longest codes
 	if complete := longest > 0 && total == 1<<longest; !complete {
 		if longest > 1 || total > 1 {
 			return false
 		}
-		fill(first, special) // no code: whoever meets it refuses it
+		first[0] = special // for the bits of no code
 	}
-	firstBits := bits.Len(uint(len(first))) - 1
-	if longest > firstBits {
-		link(first, next[firstBits+1]>>1, longest-firstBits)
-	}
+	var order [fixedLits]uint16 // symbols by the length of their codes
 	for symbol, n := range lengths {
-		if n == 0 {
-			continue
+		if n != 0 {
+			order[start[n]] = uint16(symbol)
+			start[n]++
 		}
-		code := reverse(next[n], int(n))
+	}
+	symbols := order[:start[maxBits]]
+	firstBits := bits.Len(uint(len(first))) - 1
+	for n := 1; n <= firstBits; n++ {
+		half := 1 << (n - 1)
+		copy(first[half:], first[:half]) // one bit more says nothing of shorter codes
+		for _, symbol := range symbols[:count[n]] {
+			first[reverse(next[n], n)] = entryOf(int(symbol)) + uint32(n)*(1<<codeShift|1)
+			next[n]++
+		}
+		symbols = symbols[count[n]:]
+	}
+	if longest <= firstBits {
+		return true
+	}
+	link(first, next[firstBits], longest-firstBits)
+	for _, symbol := range symbols {
+		n := int(lengths[symbol])
+		code := reverse(next[n], n)
 		next[n]++
-		entry := entryOf(symbol)
-		if int(n) <= firstBits {
-			entry += uint32(n) * (1<<codeShift | 1)
-			for at := code; at < len(first); at += 1 << n {
-				first[at] = entry
-			}
-			continue
-		}
-		rest := int(n) - firstBits
-		entry += uint32(rest) * (1<<codeShift | 1)
+		rest := n - firstBits
+		entry := entryOf(int(symbol)) + uint32(rest)*(1<<codeShift|1)
 		table := second[first[code&(len(first)-1)]>>valueShift:][:1<<(longest-firstBits)]
 		for at := code >> firstBits; at < len(table); at += 1 << rest {
 			table[at] = entry
@@ -156,9 +167,3 @@ func link(first []uint32, prefix, width int) {
 
 // reverse turns a code around: its first bit comes first in the stream.
 func reverse(code, n int) int { return int(bits.Reverse16(uint16(code)) >> (16 - n)) }
-
-func fill(table []uint32, entry uint32) {
-	for i := range table {
-		table[i] = entry
-	}
-}
