@@ -30,6 +30,8 @@ func (w limiter) hugeTLB(update, _ *limits.Limits) error {
 	return nil
 }
 
+// hugetlbStats counts as failures also those of reservations, as v2's events do:
+// a page is reserved before it is used, and the limits are the same.
 func hugetlbStats(r *tree.Reader, s *stats.Stats) {
 	for _, name := range r.Glob("hugetlb.*.usage_in_bytes") {
 		prefix := strings.TrimSuffix(name, "usage_in_bytes")
@@ -40,7 +42,7 @@ func hugetlbStats(r *tree.Reader, s *stats.Stats) {
 		s.Hugetlb[size] = stats.Hugetlb{
 			Usage:   r.Uint(name),
 			Max:     r.Uint(prefix + "max_usage_in_bytes"),
-			Failcnt: r.Uint(prefix + "failcnt"),
+			Failcnt: r.Uint(prefix+"failcnt") + r.Uint(prefix+"rsvd.failcnt"), // rsvd since Linux 5.7
 		}
 	}
 }

@@ -56,6 +56,7 @@ func TestStats(t *testing.T) {
 		"hugetlb/hugetlb.2MB.max_usage_in_bytes":  "4194304\n",
 		"hugetlb/hugetlb.2MB.failcnt":             "1\n",
 		"hugetlb/hugetlb.2MB.rsvd.usage_in_bytes": "6\n",
+		"hugetlb/hugetlb.2MB.rsvd.failcnt":        "2\n",
 	}).Stats(&got)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +79,7 @@ func TestStats(t *testing.T) {
 			Raw:       map[string]uint64{"cache": 10, "rss": 20},
 		},
 		Pids:    stats.Pids{Current: 3, Limit: 50},
-		Hugetlb: map[string]stats.Hugetlb{"2MB": {Usage: 2097152, Max: 4194304, Failcnt: 1}},
+		Hugetlb: map[string]stats.Hugetlb{"2MB": {Usage: 2097152, Max: 4194304, Failcnt: 3}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
