@@ -79,6 +79,47 @@ in_unit() {
 	equal "67108864 20" "$(cat "/sys/fs/cgroup$dir/memory.max" "/sys/fs/cgroup$dir/pids.max" | xargs)"
 }
 
+# whole_life ID [OPTION]: a container's, each command of which must work.
+whole_life() {
+	local id=$1 state
+	shift
+	hako "$@" create "$id" && hako start "$id" && hako exec "$id" true && hako pause "$id" || return
+	state=$(hako state "$id" | jq -r .status)
+	equal paused "$state" || return
+	hako resume "$id" && hako delete --force "$id"
+}
+
+# in_parallel N [OPTION]: $ID-1 to $ID-N, all at once.
+in_parallel() {
+	local i n=$1 pids=()
+	shift
+	for ((i = 1; i <= n; i++)); do
+		whole_life "$ID-$i" "$@" </dev/null >>"$T/many" 2>&1 &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i" || {
+			cat "$T/many"
+			return 1
+		}
+	done
+	equal "" "$(<"$T/many")"
+	equal "" "$(ls -A "$ROOT")"
+	equal "" "$(find /sys/fs/cgroup -name "*$ID*")"
+	equal "" "$(grep -lsaF "$ID" /proc/[0-9]*/environ)"
+}
+
+@test "rootless: ten at once leave no cgroup and no process" {
+	update_config --arg id "$ID" '.process.env += ["MARK=" + $id] | .linux.resources = {}'
+	in_parallel 10
+}
+
+@test "rootless: --systemd-cgroup: ten at once with limits leave no unit" {
+	update_config --arg id "$ID" '.process.env += ["MARK=" + $id] | .linux.resources = {memory: {limit: 67108864}, pids: {limit: 20}} | del(.linux.cgroupsPath)'
+	in_parallel 10 --systemd-cgroup
+	equal "" "$(systemctl --user list-units --all --full --plain --no-legend "*$ID*")"
+}
+
 @test "rootless: without the session's environment" {
 	unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS
 	ok run -d "$ID"
