@@ -617,25 +617,44 @@ owner() { stat -c %u "/sys/fs/cgroup/$MARK/$1"; }
 
 # --- many
 
-@test "200 containers created, limited and deleted at a time: no cgroup is left" {
-	local n pids=() pid
+# limited_life N UPDATE FILE BEFORE AFTER: a container from create to delete, with
+# UPDATE (for update --resources) in between, and what FILE in its cgroup, if
+# that is not "", says before and after.
+limited_life() {
+	local id=$MARK-$1 dir=$T/b$1 file=${3:+${3%/*}/$MARK-$1/${3##*/}}
+	mkdir "$dir" && ln -s "$BUNDLE/rootfs" "$dir/rootfs" || return
+	sed "s|\"/$MARK\"|\"/$id\"|" <"$BUNDLE/config.json" >"$dir/config.json" || return
+	hako create --bundle "$dir" "$id" && hako start "$id" || return
+	[[ -z $file ]] || equal "$4" "$(<"$file")" || return
+	hako update --resources "$2" "$id" || return
+	[[ -z $file ]] || equal "$5" "$(<"$file")" || return
+	hako delete --force "$id"
+}
+
+@test "200 containers created, limited, updated and deleted at a time: no cgroup and no process is left" {
+	local n pids=() file='' before='' after=''
 	limit '{cpu: {shares: 1024}}'
-	[[ -z $(hierarchy pids) ]] || limit '{pids: {limit: 20}, memory: {limit: 67108864}, cpu: {shares: 512}}'
-	[[ -z $(hierarchy hugetlb) ]] || update_config '.linux.resources.hugepageLimits = [{pageSize: "2MB", limit: 2097152}]'
-	set_args true
-	for ((n = 0; n < 10; n++)); do
-		(
-			mkdir "$T/b$n"
-			ln -s "$BUNDLE/rootfs" "$T/b$n/rootfs"
-			for ((i = 0; i < 20; i++)); do
-				jq --arg p "/$MARK-$n-$i" '.linux.cgroupsPath = $p' <"$BUNDLE/config.json" >"$T/b$n/config.json"
-				hako create --bundle "$T/b$n" "$MARK-$n-$i" </dev/null >>"$T/o$n" 2>&1 || exit
-				hako delete --force "$MARK-$n-$i" >>"$T/o$n" 2>&1 || exit
-			done
-		) &
+	echo '{}' >"$T/update"
+	if present pids; then
+		limit '{pids: {limit: 20}, memory: {limit: 67108864}, cpu: {shares: 512}}'
+		echo '{"pids": {"limit": 30}, "memory": {"limit": 33554432}, "cpu": {"shares": 256}}' >"$T/update"
+		file=$(hierarchy pids)/pids.max before=20 after=30
+	elif present hugetlb; then
+		limit '{hugepageLimits: [{pageSize: "2MB", limit: 2097152}]}'
+		echo '{"hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]}' >"$T/update"
+		file=$(hierarchy hugetlb)/hugetlb.2MB.max before=2097152 after=4194304
+	fi
+	for ((n = 0; n < 200; n++)); do
+		limited_life "$n" "$T/update" "$file" "$before" "$after" </dev/null >"$T/o$n" 2>&1 &
 		pids+=($!)
 	done
-	for pid in "${pids[@]}"; do wait "$pid"; done
+	for n in "${!pids[@]}"; do
+		wait "${pids[n]}" || {
+			cat "$T/o$n"
+			return 1
+		}
+	done
 	equal "" "$(cat "$T"/o*)"
+	equal "" "$(hako list -q)"
 	nothing_left
 }
