@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
@@ -159,12 +158,13 @@ func (s *buildStage) harvest(r *stepRoot) (*image.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer deltas.Close()
 	// A mount point that was made changes the time of its directory as well.
-	deltas = slices.DeleteFunc(deltas, func(d snapshot.Delta) bool {
+	deltas.Drop(func(d snapshot.Delta) bool {
 		return d.Kind == snapshot.Added && r.ignore[d.Path] || onlyTouched(d) && r.madeIn(d.Path)
 	})
-	if len(deltas) == 0 {
-		return nil, nil
+	if unchanged, err := deltas.Empty(); unchanged || err != nil {
+		return nil, err
 	}
 	made, err := image.WriteLayer(s.b.writer, s.b.compress, func(w io.Writer) error {
 		return packDeltas(cancelableWriter{s.b.ctx, w}, views.Now, layer.PackOptions{NotAfter: s.b.latest}, deltas)

@@ -177,7 +177,7 @@ func (b *bundleDir) origin() (store.Reference, error) {
 }
 
 // compare finds the changes since the unpack.
-func (b *bundleDir) compare(ctx context.Context, paranoid bool, masked func(string) bool, sums *snapshot.Sums) ([]snapshot.Delta, error) {
+func (b *bundleDir) compare(ctx context.Context, paranoid bool, masked func(string) bool, sums *snapshot.Sums) (*snapshot.Deltas, error) {
 	options := snapshot.CompareOptions{
 		Options:  snapshot.Options{Rootless: b.meta.Maps.Rootless},
 		Paranoid: paranoid,
@@ -244,11 +244,16 @@ func (b *bundleDir) commit(ctx context.Context, cmd *cli.Command, options commit
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	history, err := commitHistory(cmd, options, e.Config.Author, len(deltas) > 0)
+	defer deltas.Close()
+	unchanged, err := deltas.Empty()
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	if len(deltas) == 0 {
+	history, err := commitHistory(cmd, options, e.Config.Author, !unchanged)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	if unchanged {
 		e.AddHistory(history)
 	} else {
 		packing, err := b.meta.Maps.packOptions(warner(cmd))
@@ -350,18 +355,20 @@ func (b *bundleDir) masks(ctx context.Context, cmd *cli.Command) (func(string) b
 
 // packDeltas writes the layer that brings about the changes of the tree at
 // root.
-func packDeltas(w io.Writer, root string, options layer.PackOptions, deltas []snapshot.Delta) error {
+func packDeltas(w io.Writer, root string, options layer.PackOptions, deltas *snapshot.Deltas) error {
 	tree, err := layer.OpenTree(root, layer.Options{})
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	changes := make([]layer.Change, 0, len(deltas))
-	for _, d := range deltas {
-		changes = append(changes, layer.Change{Path: d.Path, Removed: d.Kind == snapshot.Deleted})
-	}
 	packer := layer.NewPacker(w, options)
-	return closing(packer, packer.AddChanges(tree, changes))
+	return closing(packer, packer.AddSorted(tree, func(yield func(layer.Change, error) bool) {
+		for d, err := range deltas.All() {
+			if !yield(layer.Change{Path: d.Path, Removed: d.Kind == snapshot.Deleted}, err) {
+				return
+			}
+		}
+	}))
 }
 
 // refresh makes the bundle one of the new image: what comes next is compared

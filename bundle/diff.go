@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -45,7 +44,7 @@ func diffAction(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	var deltas []snapshot.Delta
+	var deltas *snapshot.Deltas
 	switch args := cmd.Args().Slice(); len(args) {
 	case 1:
 		deltas, err = diffBundle(ctx, cmd, args[0])
@@ -57,6 +56,7 @@ func diffAction(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	defer deltas.Close()
 	out := bufio.NewWriter(cmd.Root().Writer)
 	if isJSON {
 		err = printDeltasJSON(out, deltas)
@@ -70,7 +70,7 @@ func diffAction(ctx context.Context, cmd *cli.Command) error {
 }
 
 // diffBundle leaves out what commit would, if the image is still to be had.
-func diffBundle(ctx context.Context, cmd *cli.Command, path string) ([]snapshot.Delta, error) {
+func diffBundle(ctx context.Context, cmd *cli.Command, path string) (*snapshot.Deltas, error) {
 	b, err := openBundle(path, unix.LOCK_SH)
 	if err != nil {
 		return nil, err
@@ -85,8 +85,11 @@ func diffBundle(ctx context.Context, cmd *cli.Command, path string) ([]snapshot.
 
 // printDeltas prints a line for each path: what happened, and what is there
 // now, or was before it was deleted.
-func printDeltas(w io.Writer, deltas []snapshot.Delta) error {
-	for _, d := range deltas {
+func printDeltas(w io.Writer, deltas *snapshot.Deltas) error {
+	for d, err := range deltas.All() {
+		if err != nil {
+			return err
+		}
 		e := d.Now
 		if e == nil {
 			e = d.Was
@@ -95,7 +98,7 @@ func printDeltas(w io.Writer, deltas []snapshot.Delta) error {
 		if e.Link != "" {
 			target = " -> " + quoteIfNeeded(e.Link)
 		}
-		_, err := fmt.Fprintf(w, "%c %s %5d:%-5d %8s %s%s\n", d.Kind, modeString(e), e.UID, e.GID, deltaSize(e), quoteIfNeeded("/"+d.Path), target)
+		_, err = fmt.Fprintf(w, "%c %s %5d:%-5d %8s %s%s\n", d.Kind, modeString(e), e.UID, e.GID, deltaSize(e), quoteIfNeeded("/"+d.Path), target)
 		if err != nil {
 			return err
 		}
@@ -171,16 +174,32 @@ func newEntryJSON(e *snapshot.Entry) *entryJSON {
 	return j
 }
 
-func printDeltasJSON(w io.Writer, deltas []snapshot.Delta) error {
-	all := make([]deltaJSON, 0, len(deltas))
-	for _, d := range deltas {
-		all = append(all, deltaJSON{string(rune(d.Kind)), "/" + d.Path, newEntryJSON(d.Was), newEntryJSON(d.Now)})
+// printDeltasJSON prints a list, element by element: it may be long.
+func printDeltasJSON(w io.Writer, deltas *snapshot.Deltas) error {
+	separator := "["
+	for d, err := range deltas.All() {
+		if err != nil {
+			return err
+		}
+		data, err := json.Marshal(deltaJSON{string(rune(d.Kind)), "/" + d.Path, newEntryJSON(d.Was), newEntryJSON(d.Now)})
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s%s", separator, data); err != nil {
+			return err
+		}
+		separator = ","
 	}
-	return json.NewEncoder(w).Encode(all)
+	if separator == "[" {
+		_, err := fmt.Fprintln(w, "[]")
+		return err
+	}
+	_, err := fmt.Fprintln(w, "]")
+	return err
 }
 
 // diffImages compares what two images would unpack to.
-func diffImages(ctx context.Context, cmd *cli.Command, one, other string) ([]snapshot.Delta, error) {
+func diffImages(ctx context.Context, cmd *cli.Command, one, other string) (*snapshot.Deltas, error) {
 	was, err := flatten(ctx, cmd, one)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", one, err)
@@ -204,8 +223,7 @@ func diffImages(ctx context.Context, cmd *cli.Command, one, other string) ([]sna
 			deltas = append(deltas, snapshot.Delta{Path: path, Kind: snapshot.Deleted, Was: entry})
 		}
 	}
-	slices.SortFunc(deltas, func(a, b snapshot.Delta) int { return strings.Compare(a.Path, b.Path) })
-	return deltas, nil
+	return snapshot.DeltasOf(deltas), nil
 }
 
 // parentGone says whether the directory of path is gone too, or became

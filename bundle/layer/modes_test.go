@@ -288,11 +288,11 @@ func TestPackRefuses(t *testing.T) {
 	for name, pack := range map[string]func(*Packer) error{
 		"a file named like a whiteout": func(pk *Packer) error { return pk.AddTree(filepath.Join(p.root, "d"), "d") },
 		"a name like a whiteout":       func(pk *Packer) error { return pk.AddTree(p.root, ".wh.d") },
-		"a change of such a file":      func(pk *Packer) error { return pk.AddChanges(p.tree, []Change{{Path: "d/.wh.x"}}) },
+		"a change of such a file":      func(pk *Packer) error { return addChanges(pk, p.tree, []Change{{Path: "d/.wh.x"}}) },
 		"a whiteout of a whiteout":     func(pk *Packer) error { return pk.Whiteout("d/.wh.x") },
 		"a whiteout of nothing":        func(pk *Packer) error { return pk.Whiteout("d/") },
 		"a whiteout of ..":             func(pk *Packer) error { return pk.Whiteout("d/..") },
-		"what is not there":            func(pk *Packer) error { return pk.AddChanges(p.tree, []Change{{Path: "none"}}) },
+		"what is not there":            func(pk *Packer) error { return addChanges(pk, p.tree, []Change{{Path: "none"}}) },
 	} {
 		if err := pack(NewPacker(io.Discard, PackOptions{})); err == nil {
 			t.Errorf("%s: no error", name)
@@ -311,7 +311,7 @@ func TestPackedHeaders(t *testing.T) {
 	}
 	var out bytes.Buffer
 	packer := NewPacker(&out, PackOptions{NotAfter: time.Unix(1_900_000_000, 0)})
-	err := packer.AddChanges(p.tree, []Change{{Path: "z"}, {Path: "gone", Removed: true}, {Path: "d/b"}, {Path: "d/a"}, {Path: "e"}, {Path: ""}, {Path: "d"}})
+	err := addChanges(packer, p.tree, []Change{{Path: "z"}, {Path: "gone", Removed: true}, {Path: "d/b"}, {Path: "d/a"}, {Path: "e"}, {Path: ""}, {Path: "d"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,4 +399,16 @@ func namesOnly(list []string) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// addChanges sorts them first.
+func addChanges(p *Packer, t *Tree, changes []Change) error {
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+	return p.AddSorted(t, func(yield func(Change, error) bool) {
+		for _, c := range changes {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	})
 }

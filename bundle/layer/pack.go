@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -94,17 +94,19 @@ type Change struct {
 	Removed bool
 }
 
-// AddChanges stores changes of the tree, sorted by path.
-func (p *Packer) AddChanges(t *Tree, changes []Change) error {
-	changes = slices.Clone(changes)
-	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+// AddSorted stores changes of the tree, which are sorted by path; it ends at
+// the first error among them.
+func (p *Packer) AddSorted(t *Tree, changes iter.Seq2[Change, error]) error {
 	parent, parentPath := -1, ""
 	defer func() {
 		if parent >= 0 {
 			unix.Close(parent)
 		}
 	}()
-	for _, c := range changes {
+	for c, err := range changes {
+		if err != nil {
+			return err
+		}
 		if err := checkNoWhiteout(c.Path); err != nil {
 			return err
 		}

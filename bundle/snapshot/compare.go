@@ -1,11 +1,8 @@
 package snapshot
 
 import (
-	"cmp"
 	"maps"
 	"os"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,8 +34,13 @@ type CompareOptions struct {
 
 // Compare finds what has changed in the tree at root since Take wrote base,
 // sorted by path. Of a directory that is gone, only itself is told.
-func Compare(root, base string, options CompareOptions) ([]Delta, error) {
-	c := &comparer{options: options, inodes: map[uint64]bool{}}
+func Compare(root, base string, options CompareOptions) (deltas *Deltas, err error) {
+	c := &comparer{options: options, deltas: newDeltas()}
+	defer func() {
+		if err != nil {
+			c.deltas.Close()
+		}
+	}()
 	manifest, sum, err := openListing(base+ManifestSuffix, c.gone)
 	if err != nil {
 		return nil, err
@@ -62,7 +64,7 @@ func Compare(root, base string, options CompareOptions) ([]Delta, error) {
 	if err := manifest.finish(); err != nil {
 		return nil, err
 	}
-	return c.finish(), nil
+	return c.deltas, nil
 }
 
 // comparer compares what the walk visits with the manifest.
@@ -70,9 +72,7 @@ type comparer struct {
 	manifest listing
 	stamps   *stamps
 	options  CompareOptions
-	deltas   []Delta
-	linked   []Delta         // unchanged files with several names
-	inodes   map[uint64]bool // of changed files with several names
+	deltas   *Deltas
 }
 
 func (c *comparer) leave() error { return nil }
@@ -91,8 +91,7 @@ func (c *comparer) visit(at *cursor, now *Entry) error {
 		if err := at.readXattrs(now); err != nil {
 			return err
 		}
-		c.add(Delta{now.Path, Added, nil, now})
-		return nil
+		return c.deltas.add(Delta{now.Path, Added, nil, now})
 	}
 	if now.Type != "dir" {
 		if done, err := c.unchanged(listed, i, now); done || err != nil {
@@ -116,9 +115,9 @@ func (c *comparer) visit(at *cursor, now *Entry) error {
 	}
 	switch delta := (Delta{now.Path, Modified, was, now}); {
 	case changed:
-		c.add(delta)
+		return c.deltas.add(delta)
 	case now.Type != "dir" && now.Nlink > 1:
-		c.linked = append(c.linked, delta)
+		return c.deltas.add(Delta{now.Path, linked, nil, now})
 	}
 	return nil
 }
@@ -131,7 +130,9 @@ func (c *comparer) unchanged(listed *Listed, i int, now *Entry) (bool, error) {
 		return false, err
 	}
 	if now.Nlink > 1 {
-		c.linked = append(c.linked, Delta{now.Path, Modified, now, now})
+		if err := c.deltas.add(Delta{now.Path, linked, nil, now}); err != nil {
+			return false, err
+		}
 	}
 	if c.options.Sums == nil || now.Type != "file" {
 		return true, nil
@@ -152,15 +153,7 @@ func (c *comparer) gone(listed *Listed) error {
 	if err != nil {
 		return err
 	}
-	c.deltas = append(c.deltas, Delta{listed.Path, Deleted, was, nil})
-	return nil
-}
-
-func (c *comparer) add(d Delta) {
-	if d.Now.Type != "dir" && d.Now.Nlink > 1 {
-		c.inodes[d.Now.stat.inode] = true
-	}
-	c.deltas = append(c.deltas, d)
+	return c.deltas.add(Delta{listed.Path, Deleted, was, nil})
 }
 
 // Same says whether two objects are the same in all that a layer keeps.
@@ -189,27 +182,4 @@ func imageXattrs(xattrs map[string]string) map[string]string {
 		return name == "security.selinux" || name == "system.nfs4_acl" || value == ""
 	})
 	return kept
-}
-
-// finish adds the other names of changed files: a layer that holds one name of
-// a file must hold all, or they part. A path that is gone as what it was and
-// there as something else has changed.
-func (c *comparer) finish() []Delta {
-	for _, d := range c.linked {
-		if c.inodes[d.Now.stat.inode] {
-			c.deltas = append(c.deltas, d)
-		}
-	}
-	slices.SortFunc(c.deltas, func(a, b Delta) int {
-		return cmp.Or(strings.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind))
-	})
-	joined := c.deltas[:0]
-	for _, d := range c.deltas {
-		if last := len(joined) - 1; d.Kind == Deleted && last >= 0 && joined[last].Path == d.Path {
-			joined[last].Kind, joined[last].Was = Modified, d.Was
-			continue
-		}
-		joined = append(joined, d)
-	}
-	return joined
 }

@@ -55,8 +55,10 @@ func (p *place) deltas(options CompareOptions) []string {
 	p.Helper()
 	found, err := Compare(p.root, p.base, options)
 	p.check(err)
+	defer found.Close()
 	var all []string
-	for _, d := range found {
+	for d, err := range found.All() {
+		p.check(err)
 		if d.Kind == Modified && d.Was.Type == "dir" && d.Now.Type == "dir" && d.Was.Mode == d.Now.Mode {
 			continue
 		}

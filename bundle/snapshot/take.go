@@ -15,8 +15,9 @@ const (
 	RecordSuffix   = ".snapshot"
 )
 
-// maxSums bounds the memory of Sums. Files beyond it are read again.
-const maxSums = 500_000
+// maxSums bounds the memory of Sums, 64 bytes each. Files beyond it are read
+// again.
+const maxSums = 250_000
 
 // Sums are the hashes of files by inode, taken while they were written.
 type Sums struct {
@@ -32,6 +33,10 @@ func NewSums() *Sums {
 
 // Add remembers the hash of the file with this inode.
 func (s *Sums) Add(inode uint64, sum [sha256.Size]byte) {
+	if sum == s.empty { // as of knows
+		delete(s.sums, inode)
+		return
+	}
 	if _, known := s.sums[inode]; known || len(s.sums) < maxSums {
 		s.sums[inode] = sum
 	}

@@ -19,8 +19,13 @@ type Views struct {
 
 // CompareUpper finds what Upper changes, sorted by path, as [Compare] does,
 // without looking at anything that it does not touch.
-func CompareUpper(v Views, options CompareOptions) ([]Delta, error) {
-	u := &upperComparer{comparer: comparer{options: options, inodes: map[uint64]bool{}}}
+func CompareUpper(v Views, options CompareOptions) (deltas *Deltas, err error) {
+	u := &upperComparer{comparer: comparer{options: options, deltas: newDeltas()}}
+	defer func() {
+		if err != nil {
+			u.deltas.Close()
+		}
+	}()
 	var upper int
 	for _, open := range []struct {
 		fd   *int
@@ -36,7 +41,7 @@ func CompareUpper(v Views, options CompareOptions) ([]Delta, error) {
 	if err := walk(upper, options.Options, u); err != nil {
 		return nil, err
 	}
-	return u.finish(), nil
+	return u.deltas, nil
 }
 
 // upperComparer looks up each path of the upper folder in both trees.
@@ -63,11 +68,15 @@ func (u *upperComparer) visit(at *cursor, e *Entry) error {
 	case now == nil && was == nil: // a whiteout of nothing
 		return nil
 	case now == nil:
-		u.deltas = append(u.deltas, Delta{e.Path, Deleted, was.entry, nil})
-		return was.at.readXattrs(was.entry)
+		if err := was.at.readXattrs(was.entry); err != nil {
+			return err
+		}
+		return u.deltas.add(Delta{e.Path, Deleted, was.entry, nil})
 	case was == nil:
-		u.add(Delta{e.Path, Added, nil, now.entry})
-		return now.at.readXattrs(now.entry)
+		if err := now.at.readXattrs(now.entry); err != nil {
+			return err
+		}
+		return u.deltas.add(Delta{e.Path, Added, nil, now.entry})
 	}
 	if err := u.both(was, now); err != nil {
 		return err
@@ -135,9 +144,10 @@ func (u *upperComparer) both(was, now *found) error {
 	delta := Delta{now.entry.Path, Modified, was.entry, now.entry}
 	switch {
 	case changed:
-		u.add(delta)
+		return u.deltas.add(delta)
 	case now.entry.Type != "dir" && now.entry.Nlink > 1:
-		u.linked = append(u.linked, delta)
+		delta.Kind, delta.Was = linked, nil
+		return u.deltas.add(delta)
 	}
 	return nil
 }
@@ -168,10 +178,13 @@ func (u *upperComparer) hidden(at *cursor, e *Entry, was, now *found) error {
 		if err != nil {
 			return err
 		}
-		if child != nil {
-			u.deltas = append(u.deltas, Delta{gone, Deleted, child.entry, nil})
-		}
 		release()
+		if child == nil {
+			continue
+		}
+		if err := u.deltas.add(Delta{gone, Deleted, child.entry, nil}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
