@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,21 +50,21 @@ func (b beneath) openInRoot(unsafePath string, flags uint64) (int, error) {
 	})
 }
 
-// open calls openat2, again when a rename anywhere on the system made the
-// kernel unsure that it stayed beneath (EAGAIN; openat2(2)).
+// open calls openat2, again when a rename or mount anywhere on the system made
+// the kernel unsure that it stayed beneath (EAGAIN; openat2(2)): at once at
+// first, then a second long while the system is busy with such.
 func (b beneath) open(path string, how unix.OpenHow) (int, error) {
-	const attempts = 128
-	var err error
-	for range attempts {
-		var fd int
-		if fd, err = unix.Openat2(b.fd, path, &how); err == nil {
-			return fd, nil
+	const atOnce, inAll = 100, 1100
+	for attempt := 1; ; attempt++ {
+		fd, err := unix.Openat2(b.fd, path, &how)
+		again := errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)
+		if err == nil || !again || attempt == inAll {
+			return fd, err
 		}
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
-			break
+		if attempt > atOnce {
+			time.Sleep(time.Millisecond)
 		}
 	}
-	return -1, err
 }
 
 // readFile reads a regular file of at most maxBytes. What else may be there
