@@ -80,6 +80,7 @@ var layers = map[string]int{
 	".": program,
 
 	// The image tool: formats and storage, then what joins them.
+	"bundle/folder":       leaf,
 	"bundle/layer/gunzip": leaf,
 	"bundle/layer":        mechanism,
 	"bundle/overlay":      mechanism,

@@ -13,6 +13,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/bundle/folder"
 )
 
 // The folders of a store.
@@ -99,27 +101,7 @@ func (s *Store) Has(id digest.Digest) bool {
 // lock keeps prune away while layers are added and named (shared), and
 // everybody while it works.
 func (s *Store) lock(ctx context.Context, how int) (*os.File, error) {
-	f, err := os.Open(filepath.Join(s.path, layersDir))
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, fmt.Errorf("store %s is locked: %w", s.path, ctx.Err())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, &os.PathError{Op: "flock", Path: f.Name(), Err: err}
-	}
-	return f, nil
+	return folder.Lock(ctx, filepath.Join(s.path, layersDir), how)
 }
 
 // Share keeps every layer where it is until release is called.
@@ -155,7 +137,7 @@ func (s *Store) Add(chain []digest.Digest, n int, apply func(root string) error)
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Join(s.path, layersDir))
+	return folder.Sync(filepath.Join(s.path, layersDir))
 }
 
 func (s *Store) fill(temp string, lower []string, apply func(root string) error) error {
@@ -262,13 +244,4 @@ func isOverlays(name string) bool {
 func removeAll(path string) error {
 	_ = unix.Chmod(filepath.Join(path, "work", "work"), 0o700) // missing, mostly
 	return os.RemoveAll(path)
-}
-
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/bundle/folder"
 )
 
 // maxMarked bounds how many blobs one gc can mark.
@@ -21,7 +23,7 @@ const maxMarked = 1 << 20
 // and the folders of writers that were killed. It waits until nobody adds
 // blobs. If anything on the way cannot be understood, nothing is removed.
 func (l *Layout) GC(ctx context.Context) error {
-	lock, err := lockFile(ctx, l.path, unix.LOCK_EX)
+	lock, err := folder.Lock(ctx, l.path, unix.LOCK_EX)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/bundle/folder"
 )
 
 // partialName is the folder of blobs whose transfer was interrupted. gc takes
@@ -107,7 +109,7 @@ func (w *Writer) partialDir() (string, error) {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
-	f, err := lockFile(w.ctx, path, unix.LOCK_SH)
+	f, err := folder.Lock(w.ctx, path, unix.LOCK_SH)
 	if err != nil {
 		return "", err
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/bundle/folder"
 )
 
 // tempPrefix begins the names of folders for blobs in the making. umoci's gc
@@ -55,7 +57,7 @@ func Create(path string) (err error) {
 	if err := writeNew(filepath.Join(path, v1.ImageLayoutFile), v1.ImageLayout{Version: v1.ImageLayoutVersion}); err != nil {
 		return err
 	}
-	return syncDir(path)
+	return folder.Sync(path)
 }
 
 func writeNew(path string, v any) error {
@@ -99,7 +101,7 @@ type Writer struct {
 
 // Write opens a writer; it waits for a running gc until ctx ends.
 func (l *Layout) Write(ctx context.Context) (*Writer, error) {
-	share, err := lockFile(ctx, l.path, unix.LOCK_SH)
+	share, err := folder.Lock(ctx, l.path, unix.LOCK_SH)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +143,7 @@ func (w *Writer) tempDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := lockFile(w.ctx, path, unix.LOCK_EX)
+	f, err := folder.Lock(w.ctx, path, unix.LOCK_EX)
 	if err != nil {
 		_ = os.RemoveAll(path)
 		return "", err
@@ -326,7 +328,7 @@ func (w *Writer) PutJSON(mediaType string, v any) (v1.Descriptor, error) {
 // them.
 func (w *Writer) syncBlobs() error {
 	for dir := range w.dirs {
-		if err := syncDir(dir); err != nil {
+		if err := folder.Sync(dir); err != nil {
 			return err
 		}
 	}
@@ -383,7 +385,7 @@ func (w *Writer) replaceIndex(data []byte) error {
 		_ = os.Remove(path)
 		return err
 	}
-	return syncDir(w.path)
+	return folder.Sync(w.path)
 }
 
 func (w *Writer) writeIndex(path string, data []byte) error {
@@ -405,13 +407,4 @@ func (w *Writer) writeIndex(path string, data []byte) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/bundle/folder"
 )
 
 // newLayout makes an empty layout as init does.
@@ -217,7 +219,7 @@ func TestGCMarks(t *testing.T) {
 			t.Fatal(name, age, err)
 		}
 	}
-	busy, err := lockFile(context.Background(), filepath.Join(l.path, ".umoci-busy"), unix.LOCK_EX)
+	busy, err := folder.Lock(context.Background(), filepath.Join(l.path, ".umoci-busy"), unix.LOCK_EX)
 	if err != nil {
 		t.Fatal(err)
 	}
