@@ -119,6 +119,7 @@ type record struct {
 	Cgroups   host.CgroupMode `json:"cgroups"`
 	Plan      *plan.Plan      `json:"plan"`
 	Process   *specs.Process  `json:"process"` // the base of exec
+	Ptraces   bool            `json:"ptraces,omitempty"` // exec has given a process CAP_SYS_PTRACE that Plan does not have
 }
 
 // recordVersion changes when an older hako cannot read the record.

@@ -50,6 +50,7 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 		{"clone the init stage", x.clone},
 		// From here to "serve" init's runtime starts, in parallel with us.
 		{"plan", x.makePlan},
+		{"remember capabilities", x.remember},
 		{"open the root", x.openRoot},
 		{"prepare the terminal", x.openTerminal},
 		{"place the init stage", x.place},
@@ -70,13 +71,29 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 	return attend(x.child.Pid, x.term)
 }
 
-// seesEntering tells whether processes of the container can look into one that
-// enters, while that is still a copy of hako's memory: with CAP_SYS_PTRACE, and
-// no user namespace in between.
+// seesEntering tells whether a process that enters can be looked into while it
+// is still a copy of hako: by whoever has CAP_SYS_PTRACE, in the container or in
+// what shares its pid namespace, and no user namespace in between.
 func (c *Container) seesEntering() bool {
 	p := c.record.Plan
-	return p.Process.Caps.Bounding&(1<<unix.CAP_SYS_PTRACE) != 0 &&
-		p.Namespaces.Has(unix.CLONE_NEWPID) && !p.Namespaces.Has(unix.CLONE_NEWUSER)
+	return p.Namespaces.Has(unix.CLONE_NEWPID) && !p.Namespaces.Has(unix.CLONE_NEWUSER) &&
+		(mayPtrace(&p.Process) || c.record.Ptraces || p.Namespaces.New&unix.CLONE_NEWPID == 0)
+}
+
+func mayPtrace(p *plan.Process) bool { return p.Caps.Bounding&(1<<unix.CAP_SYS_PTRACE) != 0 }
+
+// remember tells later commands of a capability that the container does not
+// have by its config.
+func (x *execution) remember() error {
+	if !mayPtrace(&x.plan.Process) || mayPtrace(&x.c.record.Plan.Process) || x.c.record.Ptraces {
+		return nil
+	}
+	if err := x.c.lock(); err != nil {
+		return err
+	}
+	defer x.c.dir.Unlock()
+	x.c.record.Ptraces = true
+	return x.c.dir.Save(&x.c.record)
 }
 
 // relay comes as late as the program allows: until init is ready, a signal

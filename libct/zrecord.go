@@ -100,6 +100,12 @@ func easyjsonCa7308f2DecodeGithubComHakoRuntimeHakoLibct(in *jlexer.Lexer, out *
 				}
 				easyjsonCa7308f2DecodeGithubComOpencontainersRuntimeSpecSpecsGo(in, out.Process)
 			}
+		case "ptraces":
+			if in.IsNull() {
+				in.Skip()
+			} else {
+				out.Ptraces = bool(in.Bool())
+			}
 		default:
 			in.SkipRecursive()
 		}
@@ -166,6 +172,11 @@ func easyjsonCa7308f2EncodeGithubComHakoRuntimeHakoLibct(out *jwriter.Writer, in
 		} else {
 			easyjsonCa7308f2EncodeGithubComOpencontainersRuntimeSpecSpecsGo(out, *in.Process)
 		}
+	}
+	if in.Ptraces {
+		const prefix string = ",\"ptraces\":"
+		out.RawString(prefix)
+		out.Bool(bool(in.Ptraces))
 	}
 	out.RawByte('}')
 }

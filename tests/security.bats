@@ -88,6 +88,16 @@ hostile_program() {
 	not grep OVERWRITTEN "$OUT"
 }
 
+@test "exe: exec after an exec that has given a process CAP_SYS_PTRACE (CVE-2019-5736)" {
+	start_container
+	ok exec --detach --cap CAP_SYS_PTRACE --cap CAP_DAC_OVERRIDE "$ID" /attacker overwrite "$RUNTIME" /out
+	eventually grep -q watching "$OUT"
+	execs 60 true
+	eventually grep -q caught "$OUT"
+	runtime_is_whole
+	not grep OVERWRITTEN "$OUT"
+}
+
 @test "exe: run and create beside an attacker in one pid namespace (CVE-2019-5736)" {
 	local n
 	hostile_program
