@@ -19,6 +19,12 @@ endif
 
 export CGO_ENABLED := 0
 LDFLAGS := -s -w -buildid= $(if $(COMMIT),-X main.commit=$(COMMIT))
+# The collector of Go 1.26 keeps bits at the end of every span of the heap: for
+# programs that never collect, a page more to touch for each size of object, and
+# a tenth of a container's start. Not with a Go that has no other collector.
+ifeq ($(origin GOEXPERIMENT),undefined)
+export GOEXPERIMENT := $(shell GOEXPERIMENT=nogreenteagc $(GO) env GOEXPERIMENT 2>/dev/null)
+endif
 # Without text/template the command line starts 0.1 ms earlier, twice a container.
 TAGS    := urfave_cli_no_template
 GOBUILD := $(GO) build -trimpath -buildvcs=false -tags '$(TAGS)' -ldflags '$(LDFLAGS)'

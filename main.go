@@ -23,17 +23,15 @@ import (
 	"strconv"
 
 	"github.com/hako-runtime/hako/libct"
+	_ "github.com/hako-runtime/hako/libct/bigstack"
 	"github.com/hako-runtime/hako/libct/host"
-	"github.com/hako-runtime/hako/libct/initproc"
+	_ "github.com/hako-runtime/hako/libct/initproc" // the container side: what is executed as "hako init" ends there
 	"github.com/hako-runtime/hako/libct/timeline"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v3"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "init" {
-		initproc.Run() // the container side; does not return
-	}
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }
 

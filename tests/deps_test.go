@@ -41,6 +41,7 @@ const (
 var layers = map[string]int{
 	"libct/fastjson": ground,
 
+	"libct/bigstack":      leaf,
 	"libct/cgroup/limits": leaf,
 	"libct/cgroup/stats":  leaf,
 	"libct/host":          leaf,
@@ -408,7 +409,8 @@ func (c *checker) checkImports(s source) {
 			c.report(s, spec, "%v", err)
 			continue
 		}
-		if spec.Name != nil && spec.Name.Name == "_" && imp != "unsafe" && imp != "embed" {
+		dep, _ := internal(imp)
+		if spec.Name != nil && spec.Name.Name == "_" && imp != "unsafe" && imp != "embed" && !slices.Contains(initFunctions, dep) {
 			c.report(s, spec, "blank import of %s: no hooks at start-up", imp)
 		}
 		if why := refuse(s, imp); why != "" {
@@ -490,7 +492,14 @@ func (c *checker) checkShared() {
 	}
 }
 
+// initFunctions are the packages whose init function has a purpose that nothing
+// else can serve; docs/design.md#start-up.
+var initFunctions = []string{"libct/bigstack", "libct/initproc"}
+
 func (c *checker) checkInit(s source) {
+	if slices.Contains(initFunctions, s.dir) {
+		return
+	}
 	for _, decl := range s.file.Decls {
 		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
 			c.report(s, f, "no init functions")

@@ -10,8 +10,9 @@ package initproc
 import (
 	"fmt"
 	"os"
-	"runtime"
+	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/hako-runtime/hako/libct/fastjson"
 	"github.com/hako-runtime/hako/libct/plan"
@@ -44,11 +45,20 @@ type stage struct {
 	cwdLate  bool   // the working directory is only reachable as the user
 }
 
-// Run is the init stage. It does not return.
-func Run() {
+// A process whose first argument is init gets no further than here: while
+// packages are initialized, Go keeps the main goroutine on the main thread by
+// itself, and runtime.LockOSThread would start a thread to make threads from.
+// What only the command line imports is not even initialized.
+func init() {
+	if len(os.Args) > 1 && os.Args[1] == "init" && strings.HasPrefix(filepath.Base(os.Args[0]), "hako") {
+		run()
+	}
+}
+
+// run is the init stage. It does not return.
+func run() {
 	// Before anything else: execve made us dumpable again.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	runtime.LockOSThread()
 	// What is made for the container has the modes that the steps ask for,
 	// not what the caller's umask leaves of them.
 	unix.Umask(0o022)

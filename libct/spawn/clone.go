@@ -23,6 +23,12 @@ const (
 	defaultTimerSlackNS = 50_000
 )
 
+// sigset is the kernel's sigset_t, and sigSetMask SIG_SETMASK, on all
+// architectures that there is a rawClone3 for.
+type sigset uint64
+
+const sigSetMask = 2
+
 type joinArg struct{ fd, flags uintptr }
 
 // childArgs is all that the raw child reads.
@@ -49,6 +55,7 @@ type childArgs struct {
 	wireTo        int
 	argv, envv    []*byte
 	empty         *byte
+	signals       sigset // blocked by the caller, before the runtime blocks all
 }
 
 // report is what the raw child writes: a step with an errno or a value.
@@ -99,7 +106,7 @@ func (m report) err() error {
 	return fmt.Errorf("%s: %w", texts[m.Step], syscall.Errno(m.Errno))
 }
 
-// Go's runtime keeps these three for exactly this use; runtime/proc.go,
+// Go's runtime keeps these two for exactly this use; runtime/proc.go,
 // go.dev/issue/67401.
 
 //go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
@@ -107,9 +114,6 @@ func runtimeBeforeFork()
 
 //go:linkname runtimeAfterFork syscall.runtime_AfterFork
 func runtimeAfterFork()
-
-//go:linkname runtimeAfterForkInChild syscall.runtime_AfterForkInChild
-func runtimeAfterForkInChild()
 
 // rawClone3 is clone3(2): the child's pid, 0 in the child, or minus an errno.
 // It may be called with CLONE_VM, which is why it is not a syscall.RawSyscall:
@@ -123,6 +127,9 @@ func clone(a *childArgs) (pid int, errno syscall.Errno) {
 	if a.bornIn != 0 || a.joined&unix.CLONE_NEWPID != 0 {
 		defer hideArguments()()
 	}
+	if _, _, e := syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, 0, 0, uintptr(unsafe.Pointer(&a.signals)), unsafe.Sizeof(a.signals), 0, 0); e != 0 {
+		return 0, e
+	}
 	syscall.ForkLock.Lock()
 	result := fork(a)
 	runtimeAfterFork()
@@ -135,7 +142,8 @@ func clone(a *childArgs) (pid int, errno syscall.Errno) {
 
 // hideArguments blanks /proc/self/cmdline until the returned function is
 // called. A child copies it, and until it executes everybody in a pid namespace
-// that it is born into could read it: paths of the host, exec --env.
+// that it is born into could read it: paths of the host, exec --env. (One that
+// shared our memory would show them for as long as a reader has it open.)
 //
 // os.Args lie where the kernel put them, so that is what is blanked; nothing
 // else runs meanwhile. proc_pid_cmdline(5), PR_SET_MM would take privileges.
@@ -189,7 +197,6 @@ func fork(a *childArgs) (result uintptr) {
 		}
 		return result
 	}
-	runtimeAfterForkInChild()
 	child(a)
 	return 0 // not reached
 }
@@ -207,6 +214,8 @@ func child(a *childArgs) {
 	if !a.visible || a.twoSteps {
 		setDumpable(a, 0)
 	}
+	// Only now: there are no handlers any more, CLONE_CLEAR_SIGHAND.
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, sigSetMask, uintptr(unsafe.Pointer(&a.signals)), 0, unsafe.Sizeof(a.signals), 0, 0)
 	if a.goWriteFD != 0 {
 		syscall.RawSyscall(unix.SYS_CLOSE, a.goWriteFD, 0, 0)
 	}

@@ -74,6 +74,7 @@ func (a *childArgs) addClones(c Child) {
 	a.twoSteps = a.bornIn == 0 && (a.njoins > 0 || flags&unix.CLONE_NEWTIME != 0)
 
 	a.first.exitSignal = uint64(unix.SIGCHLD)
+	a.first.flags = unix.CLONE_CLEAR_SIGHAND
 	if c.Cgroup != nil {
 		a.first.flags |= unix.CLONE_INTO_CGROUP
 		a.first.cgroup = uint64(c.Cgroup.Fd())
