@@ -118,7 +118,7 @@ type record struct {
 	Created   time.Time       `json:"created"`
 	Cgroups   host.CgroupMode `json:"cgroups"`
 	Plan      *plan.Plan      `json:"plan"`
-	Process   *specs.Process  `json:"process"` // the base of exec
+	Process   *specs.Process  `json:"process"`           // the base of exec
 	Ptraces   bool            `json:"ptraces,omitempty"` // exec has given a process CAP_SYS_PTRACE that Plan does not have
 }
 
