@@ -17,10 +17,18 @@ import (
 // the old one; proc_pid_stat(5). A zombie counts as gone, unless it is only the
 // first thread that has ended, and others live on.
 func startTime(pid int) (ticks uint64, err error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, err
+		return 0, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	defer unix.Close(fd)
+	data := make([]byte, 2048) // 52 numbers; one read(2) is one state of the process
+	n, err := unix.Read(fd, data)
+	if err != nil {
+		return 0, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	data = data[:n]
 	if ticks, err = parseStat(data); err != nil {
 		return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/hako-runtime/hako/libct/hooks"
 	"github.com/hako-runtime/hako/libct/plan"
@@ -106,9 +105,6 @@ func (c *Container) handOver() error {
 		return initGone()
 	} else if err != nil {
 		return err
-	}
-	if err := unix.SetNonblock(int(result.Fd()), false); err != nil {
-		return os.NewSyscallError("fcntl", err)
 	}
 	data, err := io.ReadAll(io.LimitReader(result, 1<<20))
 	if err != nil {

@@ -61,9 +61,6 @@ func openNull(root *safepath.Root, access int) (*os.File, error) {
 	if err == nil && !isNull(&stat) {
 		err = errNotNull
 	}
-	if err == nil {
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, access)
-	}
 	if err != nil {
 		f.Close()
 		return nil, err

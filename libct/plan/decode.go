@@ -43,10 +43,15 @@ func ReadProcess(path string) (*specs.Process, error) {
 func readDocument(path string) ([]byte, error) {
 	// A FIFO without a writer must not stall config.json; a pipe given as
 	// /dev/fd/N has its writer and is read to its end.
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		_ = unix.SetNonblock(fd, false) // or the runtime makes a poller, for nothing
+	}
+	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
 	var buf bytes.Buffer
 	buf.Grow(8 << 10)

@@ -51,13 +51,19 @@ func (r *Root) Close() error { return r.f.Close() }
 
 // Open opens unsafePath beneath the root with the O_* flags, to which
 // O_CLOEXEC is added; mode counts only with O_CREAT. The last component is
-// followed unless O_NOFOLLOW is given. See openat2(2), RESOLVE_IN_ROOT.
+// followed unless O_NOFOLLOW is given. O_NONBLOCK is for opening only: the file
+// that is returned waits. See openat2(2), RESOLVE_IN_ROOT.
 func (r *Root) Open(unsafePath string, flags int, mode uint32) (*os.File, error) {
 	if err := check(unsafePath); err != nil {
 		return nil, pathError("open", unsafePath, err)
 	}
 	fd, err := openat2(r.FD(), unsafePath, flags, mode, resolveInRoot)
 	runtime.KeepAlive(r)
+	if err == nil && flags&unix.O_NONBLOCK != 0 {
+		if err = unix.SetNonblock(fd, false); err != nil {
+			unix.Close(fd)
+		}
+	}
 	if err != nil {
 		return nil, pathError("open", unsafePath, err)
 	}

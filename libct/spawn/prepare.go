@@ -105,7 +105,7 @@ func (a *childArgs) addJoins(c Child, above func(*os.File) (uintptr, error)) ([]
 		}
 		flags := t.Flags
 		if canBeBornInside(c) {
-			own, err := os.Open("/proc/self/ns/pid")
+			own, err := openNamespace(Join{unix.CLONE_NEWPID, "/proc/self/ns/pid"})
 			if err != nil {
 				return nil, err
 			}
@@ -200,6 +200,7 @@ func openNamespace(j Join) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s namespace: %w", name, &os.PathError{Op: "open", Path: j.Path, Err: err})
 	}
+	_ = unix.SetNonblock(fd, false) // or the runtime makes a poller for it
 	f := os.NewFile(uintptr(fd), j.Path)
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 	if err != nil {

@@ -168,7 +168,7 @@ func (d *Dir) Busy() bool {
 // cgroup mode and who manages it, and the path, which is empty if the container
 // has none.
 func (d *Dir) Anchor(mode, cgroup string) error {
-	return os.WriteFile(filepath.Join(d.path, anchorFile), []byte(mode+"\n"+cgroup+"\n"), 0o600)
+	return write(filepath.Join(d.path, anchorFile), []byte(mode+"\n"+cgroup+"\n"))
 }
 
 // Anchored returns what [Dir.Anchor] was given.
@@ -193,7 +193,7 @@ func (d *Dir) Save(record fastjson.Marshaler) error {
 		return err
 	}
 	tmp := filepath.Join(d.path, recordFile+".new")
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+	if err := write(tmp, data); err != nil {
 		return err
 	}
 	return os.Rename(tmp, filepath.Join(d.path, recordFile))
@@ -209,19 +209,15 @@ func (d *Dir) HasRecord() bool {
 // The error matches fs.ErrNotExist if there is none.
 func (d *Dir) Load(record fastjson.Unmarshaler) error {
 	path := filepath.Join(d.path, recordFile)
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, st, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !st.Mode().IsRegular() || st.Size() > maxRecord {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxRecord {
 		return fmt.Errorf("%s: not a record of hako's", path)
 	}
-	data := make([]byte, st.Size())
+	data := make([]byte, st.Size)
 	if _, err := f.ReadAt(data, 0); err != nil {
 		return err
 	}
@@ -281,20 +277,46 @@ func (d *Dir) OpenStart() (start, result *os.File, err error) {
 	return start, result, nil
 }
 
-// openFIFO does without the runtime's poller, which would make the
-// descriptor non-blocking for init too.
 func (d *Dir) openFIFO(name string, flags int) (*os.File, error) {
 	path := filepath.Join(d.path, name)
-	fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	f, st, err := open(path, flags, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
-		unix.Close(fd)
+	if st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		f.Close()
 		return nil, fmt.Errorf("%s: damaged: not a FIFO", path)
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return f, nil
+}
+
+// write makes the file, or replaces what is in it.
+func write(path string, data []byte) error {
+	f, _, err := open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// open follows no link at the end of path, and does without the runtime's
+// poller, which costs a start a page and ten system calls. O_NONBLOCK is for
+// opening only: reading and writing wait.
+func open(path string, flags int, mode uint32) (*os.File, *unix.Stat_t, error) {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NOCTTY, mode)
+	if err != nil {
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	st := new(unix.Stat_t)
+	if err = unix.Fstat(fd, st); err == nil && flags&unix.O_NONBLOCK != 0 {
+		err = unix.SetNonblock(fd, false)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), st, nil
 }
 
 // List returns the ids below root; a missing root is an error that matches
