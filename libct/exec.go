@@ -177,7 +177,7 @@ func (x *execution) makePlan() error {
 // us. The pidfd proves afterwards that it was that process all the time.
 func (x *execution) target() error {
 	rec := &x.c.record
-	flags, err := spawn.Differing(rec.Pid)
+	flags, err := spawn.Differing(rec.Pid, rec.Plan.Namespaces.New)
 	if err != nil && alive(rec.Pid, rec.StartTime) {
 		return fmt.Errorf("the namespaces of the container's process cannot be entered (has its first thread ended?): %w", err)
 	}

@@ -230,10 +230,16 @@ func isOurs(f *os.File, flag uint64) (bool, error) {
 }
 
 // Differing returns the CLONE_NEW* flags of the namespaces in which process
-// pid differs from the caller, for [Target].
-func Differing(pid int) (flags uint64, err error) {
+// pid differs from the caller, for [Target]. Those in made, which were made for
+// the container, are not looked at: to enter one's own does nothing, but for the
+// user namespace, where it is an error. setns(2).
+func Differing(pid int, made uint64) (flags uint64, err error) {
+	flags = made &^ unix.CLONE_NEWUSER
 	dir := "/proc/" + strconv.Itoa(pid) + "/ns/"
 	for _, n := range nsNames {
+		if flags&n.flag != 0 {
+			continue
+		}
 		var ours, theirs unix.Stat_t
 		if err := unix.Stat("/proc/self/ns/"+n.file, &ours); err != nil {
 			continue // a type that this kernel lacks

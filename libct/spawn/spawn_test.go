@@ -209,7 +209,7 @@ func TestJoinNamespaces(t *testing.T) {
 		})
 	}
 	t.Run("by pidfd", func(t *testing.T) {
-		flags, err := Differing(pid)
+		flags, err := Differing(pid, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
