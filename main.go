@@ -26,6 +26,7 @@ import (
 	_ "github.com/hako-runtime/hako/libct/bigstack"
 	"github.com/hako-runtime/hako/libct/host"
 	_ "github.com/hako-runtime/hako/libct/initproc" // the container side: what is executed as "hako init" ends there
+	_ "github.com/hako-runtime/hako/libct/quiet"
 	"github.com/hako-runtime/hako/libct/timeline"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v3"

@@ -66,7 +66,6 @@ func (r *Runtime) Create(id string, o CreateOptions) (*Container, error) {
 
 // create works off the host's list of steps. The container stays locked.
 func (c *creation) create() (*Container, error) {
-	spawn.QuietMonitor()
 	err := c.r.work([]step{
 		{"read config", c.readConfig},
 		{"plan", c.makePlan},

@@ -43,7 +43,6 @@ func (c *Container) Exec(o ExecOptions) (exitCode int, err error) {
 		}
 	}
 	x := &execution{c: c, o: o}
-	spawn.QuietMonitor()
 	defer x.close()
 	err = c.r.work([]step{
 		{"check the container", x.check},

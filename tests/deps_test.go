@@ -46,6 +46,7 @@ var layers = map[string]int{
 	"libct/cgroup/stats":  leaf,
 	"libct/host":          leaf,
 	"libct/idmap":         leaf,
+	"libct/quiet":         leaf,
 	"libct/relay":         leaf,
 	"libct/safepath":      leaf,
 	"libct/seccomp/bpf":   leaf,
@@ -494,7 +495,7 @@ func (c *checker) checkShared() {
 
 // initFunctions are the packages whose init function has a purpose that nothing
 // else can serve; docs/design.md#start-up.
-var initFunctions = []string{"libct/bigstack", "libct/initproc"}
+var initFunctions = []string{"libct/bigstack", "libct/initproc", "libct/quiet"}
 
 func (c *checker) checkInit(s source) {
 	if slices.Contains(initFunctions, s.dir) {

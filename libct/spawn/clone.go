@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/hako-runtime/hako/libct/quiet"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,7 +18,7 @@ type cloneArgs struct {
 }
 
 const (
-	initTimerSlackNS = 20_000_000
+	initTimerSlackNS = quiet.SlackNS
 	// defaultTimerSlackNS is what the first process of the machine has, and
 	// what the program gets, whatever hako's caller had.
 	defaultTimerSlackNS = 50_000
