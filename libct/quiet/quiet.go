@@ -44,7 +44,7 @@ func firstThread() string {
 	if err != nil {
 		return ""
 	}
-	defer syscall.Close(tasks)
+	defer func() { _ = syscall.Close(tasks) }()
 	var list [512]byte
 	n, err := syscall.ReadDirent(tasks, list[:])
 	if err != nil {
