@@ -494,7 +494,7 @@ killed_often() {
 @test "kill -9 of start at any moment: delete --force cleans" {
 	local us
 	KILLED=0
-	for ((us = 0; us < 4000; us += 250)); do
+	for ((us = 0; us < 4000; us += 100)); do
 		ok create "$ID"
 		killed_after "$us" start "$ID"
 		cleans_up || { echo "killed after $us µs"; false; }
@@ -506,7 +506,7 @@ killed_often() {
 	local us
 	KILLED=0
 	start_container
-	for ((us = 0; us < 8000; us += 300)); do
+	for ((us = 0; us < 8000; us += 200)); do
 		killed_after "$us" exec "$ID" true
 		has_status "$ID" running
 	done
@@ -517,7 +517,7 @@ killed_often() {
 @test "kill -9 of delete at any moment: another delete --force cleans" {
 	local us
 	KILLED=0
-	for ((us = 0; us < 8000; us += 250)); do
+	for ((us = 0; us < 6000; us += 100)); do
 		ok run -d "$ID"
 		killed_after "$us" delete --force "$ID"
 		cleans_up || { echo "killed after $us µs"; false; }
