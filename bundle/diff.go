@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
+	"runtime/debug"
 
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sys/unix"
@@ -198,89 +198,64 @@ func printDeltasJSON(w io.Writer, deltas *snapshot.Deltas) error {
 	return err
 }
 
-// diffImages compares what two images would unpack to.
+// diffImages compares what two images would unpack to, of which one at a time
+// is in memory.
 func diffImages(ctx context.Context, cmd *cli.Command, one, other string) (*snapshot.Deltas, error) {
-	was, err := flatten(ctx, cmd, one)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", one, err)
-	}
-	now, err := flatten(ctx, cmd, other)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", other, err)
-	}
-	var deltas []snapshot.Delta
-	for path, entry := range now {
-		old, ok := was[path]
-		switch {
-		case !ok:
-			deltas = append(deltas, snapshot.Delta{Path: path, Kind: snapshot.Added, Now: entry})
-		case !snapshot.Same(old, entry):
-			deltas = append(deltas, snapshot.Delta{Path: path, Kind: snapshot.Modified, Was: old, Now: entry})
+	// Little of what is in memory while layers are read is garbage for long.
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
+	deltas := snapshot.NewDeltas()
+	for _, image := range []struct {
+		name string
+		add  func(*snapshot.Entry) error
+	}{{one, deltas.Was}, {other, deltas.Now}} {
+		if err := flatten(ctx, cmd, image.name, image.add); err != nil {
+			deltas.Close()
+			return nil, fmt.Errorf("%s: %w", image.name, err)
 		}
 	}
-	for path, entry := range was {
-		if _, ok := now[path]; !ok && !parentGone(path, was, now) {
-			deltas = append(deltas, snapshot.Delta{Path: path, Kind: snapshot.Deleted, Was: entry})
-		}
-	}
-	return snapshot.DeltasOf(deltas), nil
+	return deltas, nil
 }
 
-// parentGone says whether the directory of path is gone too, or became
-// something else: then that tells it.
-func parentGone(path string, was, now map[string]*snapshot.Entry) bool {
-	dir := path[:max(0, strings.LastIndexByte(path, '/'))]
-	parent, ok := now[dir]
-	_, known := was[dir]
-	return known && (!ok || parent.Type != "dir")
-}
-
-// flatten applies the layers of an image in memory.
-func flatten(ctx context.Context, cmd *cli.Command, name string) (map[string]*snapshot.Entry, error) {
+// flatten applies the layers of an image in memory, and adds what comes of it.
+func flatten(ctx context.Context, cmd *cli.Command, name string, add func(*snapshot.Entry) error) error {
 	ref, err := store.ParseReference(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	src, err := openSource(ctx, ref, cmd.String("platform"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer src.close()
 	virtual := layer.NewVirtual(layer.Options{MaxEntries: defaultMaxEntries, MaxBytes: defaultMaxBytes})
 	if err := applyLayers(ctx, virtual, src); err != nil {
-		return nil, err
+		return err
 	}
-	entries := map[string]*snapshot.Entry{}
-	virtual.Walk(func(path string, o *layer.Object) { entries[path] = entryOf(path, o) })
-	return entries, nil
+	virtual.Walk(func(path string, o *layer.Object) {
+		if err == nil {
+			err = add(entryOf(path, o))
+		}
+	})
+	return err
 }
 
 // entryOf says what unpacking would make of an object.
 func entryOf(path string, o *layer.Object) *snapshot.Entry {
-	h := &o.Header
-	e := &snapshot.Entry{Path: path, UID: uint32(h.Uid), GID: uint32(h.Gid), Mode: uint32(h.Mode & 0o7777), MTime: h.ModTime.Unix()}
-	switch h.Typeflag {
+	e := &snapshot.Entry{Path: path, UID: o.UID, GID: o.GID, Mode: o.Mode, MTime: o.Time, Xattrs: o.Xattrs}
+	switch o.Type {
 	case tar.TypeReg:
 		sum := o.Sum
-		e.Type, e.Size, e.Sum = "file", h.Size, &sum
+		e.Type, e.Size, e.Sum = "file", o.Size, &sum
 	case tar.TypeDir:
 		e.Type = "dir"
 	case tar.TypeSymlink:
-		e.Type, e.Link, e.Mode = "link", h.Linkname, 0o777
+		e.Type, e.Link, e.Mode = "link", o.Link, 0o777
 	case tar.TypeFifo:
 		e.Type = "fifo"
 	case tar.TypeChar:
-		e.Type, e.Size = "char", h.Devmajor<<20|h.Devminor
+		e.Type, e.Size = "char", int64(o.Major)<<20|int64(o.Minor)
 	case tar.TypeBlock:
-		e.Type, e.Size = "block", h.Devmajor<<20|h.Devminor
-	}
-	for record, value := range h.PAXRecords {
-		if name, ok := strings.CutPrefix(record, "SCHILY.xattr."); ok {
-			if e.Xattrs == nil {
-				e.Xattrs = map[string]string{}
-			}
-			e.Xattrs[name] = value
-		}
+		e.Type, e.Size = "block", int64(o.Major)<<20|int64(o.Minor)
 	}
 	return e
 }

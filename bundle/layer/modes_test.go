@@ -379,11 +379,11 @@ func TestVirtualAgreesWithTree(t *testing.T) {
 func virtualList(v *Virtual) []string {
 	var all []string
 	v.Walk(func(path string, o *Object) {
-		switch o.Header.Typeflag {
+		switch o.Type {
 		case tar.TypeDir:
 			path += "/"
 		case tar.TypeSymlink:
-			path += "->" + o.Header.Linkname
+			path += "->" + o.Link
 		}
 		all = append(all, path)
 	})

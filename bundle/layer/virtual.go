@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,10 +25,37 @@ type Virtual struct {
 	hash    hash.Hash
 }
 
-// Object is what layers put at a path. Hard links share one.
+// Object is what layers put at a path. Hard links share one. There may be
+// millions: it is what two trees are compared by, and no more.
 type Object struct {
-	Header tar.Header // of the entry that made it; without name and times for directories that no entry describes
-	Sum    [sha256.Size]byte
+	Type       byte   // tar.TypeReg, TypeDir, TypeSymlink, TypeChar, TypeBlock, TypeFifo
+	Mode       uint32 // permissions, set-id and sticky bits
+	UID, GID   uint32
+	Major      uint32 // of a device
+	Minor      uint32
+	Size, Time int64             // bytes; seconds since 1970
+	Link       string            // target of a symlink
+	Xattrs     map[string]string // nil if there are none
+	Sum        [sha256.Size]byte // of a file's content
+}
+
+func objectOf(h *tar.Header) *Object {
+	o := &Object{
+		Type: h.Typeflag, Mode: uint32(h.Mode & 0o7777), UID: uint32(h.Uid), GID: uint32(h.Gid),
+		Size: h.Size, Time: h.ModTime.Unix(), Link: strings.Clone(h.Linkname),
+	}
+	if h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock {
+		o.Major, o.Minor = uint32(h.Devmajor), uint32(h.Devminor)
+	}
+	for record, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(record, xattrPrefix); ok {
+			if o.Xattrs == nil {
+				o.Xattrs = map[string]string{}
+			}
+			o.Xattrs[name] = value
+		}
+	}
+	return o
 }
 
 // node is a name in a directory.
@@ -46,7 +74,7 @@ func NewVirtual(options Options) *Virtual {
 
 func implicitNode(layer int) *node {
 	return &node{
-		object:   &Object{Header: tar.Header{Typeflag: tar.TypeDir, Mode: implicitMode}},
+		object:   &Object{Type: tar.TypeDir, Mode: implicitMode, Time: time.Time{}.Unix()},
 		layer:    layer,
 		children: map[string]*node{},
 	}
@@ -80,7 +108,7 @@ func (v *Virtual) entry(header *tar.Header, content io.Reader) error {
 		if header.Typeflag != tar.TypeDir {
 			return fmt.Errorf("the root must be a directory, not of type %q", header.Typeflag)
 		}
-		v.root.object = &Object{Header: *header}
+		v.root.object = objectOf(header)
 		return checkNumbers(header)
 	}
 	what, err := classify(name)
@@ -98,7 +126,7 @@ func (v *Virtual) entry(header *tar.Header, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	return v.put(parent, path.Base(name), header, content)
+	return v.put(parent, strings.Clone(path.Base(name)), header, content)
 }
 
 func (v *Virtual) whiteout(name string, what kind) {
@@ -135,10 +163,10 @@ func (v *Virtual) hideChildren(n *node) {
 }
 
 func (v *Virtual) put(parent *node, name string, header *tar.Header, content io.Reader) error {
-	n := &node{object: &Object{Header: *header}, layer: v.layer}
+	n := &node{object: objectOf(header), layer: v.layer}
 	switch header.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-		n.object.Header.Typeflag = tar.TypeReg
+		n.object.Type = tar.TypeReg
 		v.hash.Reset()
 		if _, err := io.Copy(v.hash, content); err != nil {
 			return err
@@ -200,11 +228,11 @@ func (v *Virtual) lookup(unsafeDir string, create bool) (*node, error) {
 		next, ok := at.children[name]
 		switch {
 		case ok && next.isDir():
-		case ok && next.object.Header.Typeflag == tar.TypeSymlink:
+		case ok && next.object.Type == tar.TypeSymlink:
 			if links++; links > maxLinks || len(todo) > maxPath {
 				return nil, unix.ELOOP
 			}
-			target := next.object.Header.Linkname
+			target := next.object.Link
 			if strings.HasPrefix(target, "/") {
 				way = way[:1]
 			}
@@ -216,7 +244,7 @@ func (v *Virtual) lookup(unsafeDir string, create bool) (*node, error) {
 			return nil, unix.ENOENT
 		default:
 			next = implicitNode(0)
-			at.children[name] = next
+			at.children[strings.Clone(name)] = next
 		}
 		way = append(way, next)
 	}

@@ -35,11 +35,53 @@ const linked Kind = 'L'
 
 func newDeltas() *Deltas { return &Deltas{inodes: map[uint64]bool{}, limit: runLength} }
 
-// DeltasOf are changes that somebody else has found.
-func DeltasOf(list []Delta) *Deltas {
+// NewDeltas are the changes between two trees that are told by [Deltas.Was] and
+// [Deltas.Now], each path of a tree once, in any order.
+func NewDeltas() *Deltas {
 	d := newDeltas()
-	d.last = list
+	var gone pathSet
+	last := ""
+	d.drop = func(delta Delta) bool {
+		if delta.Path <= last { // from the beginning again
+			gone = nil
+		}
+		last = delta.Path
+		wasDir := delta.Was != nil && delta.Was.Type == "dir"
+		switch {
+		case delta.Kind == Deleted && gone.hasParent(delta.Path):
+			return true // its directory tells it
+		case wasDir && (delta.Now == nil || delta.Now.Type != "dir"):
+			gone.add(delta.Path)
+		}
+		return delta.Kind == Modified && Same(delta.Was, delta.Now)
+	}
 	return d
+}
+
+// Was adds an object of the tree before the changes.
+func (d *Deltas) Was(e *Entry) error { return d.add(Delta{Path: e.Path, Kind: Deleted, Was: e}) }
+
+// Now adds an object of the tree after them.
+func (d *Deltas) Now(e *Entry) error { return d.add(Delta{Path: e.Path, Kind: Added, Now: e}) }
+
+// pathSet are directories, none in another.
+type pathSet map[string]struct{}
+
+func (s *pathSet) add(path string) {
+	if *s == nil {
+		*s = pathSet{}
+	}
+	(*s)[path] = struct{}{}
+}
+
+// hasParent says whether path is in one of the directories, at any depth.
+func (s pathSet) hasParent(path string) bool {
+	for i := strings.LastIndexByte(path, '/'); i >= 0; i = strings.LastIndexByte(path[:i], '/') {
+		if _, ok := s[path[:i]]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // Drop leaves out changes.

@@ -105,3 +105,50 @@ func TestDeltaIsReadAsItWasWritten(t *testing.T) {
 		}
 	}
 }
+
+// Names are chosen so that what sorts between a directory and its content, and
+// what begins like its name, is there.
+func TestTwoTreesAreComparedWithoutOneInMemory(t *testing.T) {
+	entry := func(path, kind string, size int64) *Entry { return &Entry{Path: path, Type: kind, Size: size} }
+	was := []*Entry{
+		entry("dir", "dir", 0), entry("dir-x", "file", 1), entry("dir/file", "file", 1), entry("dir/sub", "dir", 0), entry("dir/sub/deep", "file", 1),
+		entry("kept", "dir", 0), entry("kept/gone", "file", 1), entry("kept/same", "file", 1), entry("kept/grown", "file", 1),
+		entry("turned", "dir", 0), entry("turned/in", "file", 1), entry("turned.d", "dir", 0), entry("turned.d/in", "file", 1),
+		entry("opened", "file", 1),
+	}
+	now := []*Entry{
+		entry("kept", "dir", 0), entry("kept/same", "file", 1), entry("kept/grown", "file", 2), entry("kept/new", "file", 1),
+		entry("turned", "file", 1), entry("turned.d", "dir", 0),
+		entry("opened", "dir", 0), entry("opened/in", "file", 1),
+	}
+	want := []string{
+		"D dir", "D dir-x", "D kept/gone", "M kept/grown", "A kept/new", "M opened", "A opened/in", "M turned", "D turned.d/in",
+	}
+	for _, limit := range []int{1, 3, runLength} {
+		d := NewDeltas()
+		defer d.Close()
+		d.limit = limit
+		for _, e := range was {
+			if err := d.Was(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, e := range now {
+			if err := d.Now(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if empty, err := d.Empty(); empty || err != nil {
+			t.Errorf("empty: %v, %v", empty, err)
+		}
+		for range 2 {
+			var got []string
+			for _, delta := range collect(t, d) {
+				got = append(got, string(delta.Kind)+" "+delta.Path)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("runs of %d:\ngot  %q\nwant %q", limit, got, want)
+			}
+		}
+	}
+}
