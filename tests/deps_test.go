@@ -494,7 +494,7 @@ func (c *checker) checkShared() {
 }
 
 // initFunctions are the packages whose init function has a purpose that nothing
-// else can serve; docs/design.md#start-up.
+// else can serve; docs/design.md, "What the Go runtime costs".
 var initFunctions = []string{"libct/bigstack", "libct/initproc", "libct/quiet"}
 
 func (c *checker) checkInit(s source) {

@@ -39,11 +39,10 @@ func newDeltas() *Deltas { return &Deltas{inodes: map[uint64]bool{}, limit: runL
 // [Deltas.Now], each path of a tree once, in any order.
 func NewDeltas() *Deltas {
 	d := newDeltas()
-	var gone pathSet
-	last := ""
+	gone, last := pathSet{}, ""
 	d.drop = func(delta Delta) bool {
 		if delta.Path <= last { // from the beginning again
-			gone = nil
+			clear(gone)
 		}
 		last = delta.Path
 		wasDir := delta.Was != nil && delta.Was.Type == "dir"
@@ -51,7 +50,7 @@ func NewDeltas() *Deltas {
 		case delta.Kind == Deleted && gone.hasParent(delta.Path):
 			return true // its directory tells it
 		case wasDir && (delta.Now == nil || delta.Now.Type != "dir"):
-			gone.add(delta.Path)
+			gone[delta.Path] = struct{}{}
 		}
 		return delta.Kind == Modified && Same(delta.Was, delta.Now)
 	}
@@ -67,13 +66,6 @@ func (d *Deltas) Now(e *Entry) error { return d.add(Delta{Path: e.Path, Kind: Ad
 // pathSet are directories, none in another.
 type pathSet map[string]struct{}
 
-func (s *pathSet) add(path string) {
-	if *s == nil {
-		*s = pathSet{}
-	}
-	(*s)[path] = struct{}{}
-}
-
 // hasParent says whether path is in one of the directories, at any depth.
 func (s pathSet) hasParent(path string) bool {
 	for i := strings.LastIndexByte(path, '/'); i >= 0; i = strings.LastIndexByte(path[:i], '/') {
@@ -84,7 +76,7 @@ func (s pathSet) hasParent(path string) bool {
 	return false
 }
 
-// Drop leaves out changes.
+// Drop leaves out changes; not for those of NewDeltas, which have a rule.
 func (d *Deltas) Drop(drop func(Delta) bool) { d.drop = drop }
 
 // Close gives up what is on disk.

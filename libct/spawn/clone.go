@@ -17,12 +17,9 @@ type cloneArgs struct {
 	stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
-const (
-	initTimerSlackNS = quiet.SlackNS
-	// defaultTimerSlackNS is what the first process of the machine has, and
-	// what the program gets, whatever hako's caller had.
-	defaultTimerSlackNS = 50_000
-)
+// defaultTimerSlackNS is what the first process of the machine has, and what
+// the program gets, whatever hako's caller had.
+const defaultTimerSlackNS = 50_000
 
 // sigset is the kernel's sigset_t, and sigSetMask SIG_SETMASK, on all
 // architectures that there is a rawClone3 for.
@@ -237,7 +234,7 @@ func child(a *childArgs) {
 	// The Go runtime's monitor thread wakes up every 20 µs while the init stage
 	// works, for nothing; threads inherit this slack from their creator.
 	// Init gives it back before it executes the program. PR_SET_TIMERSLACK(2const).
-	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, initTimerSlackNS, 0, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, quiet.SlackNS, 0, 0, 0, 0)
 	_, _, e := syscall.RawSyscall6(unix.SYS_EXECVEAT, a.exeFD, uintptr(unsafe.Pointer(a.empty)),
 		uintptr(unsafe.Pointer(&a.argv[0])), uintptr(unsafe.Pointer(&a.envv[0])), unix.AT_EMPTY_PATH, 0)
 	fail(a, stepExec, 0, e, 0)
