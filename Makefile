@@ -32,9 +32,11 @@ TAGS    := urfave_cli_no_template
 # the program, which do not know these two; GODEBUG has the last word.
 NOPROFILES := memprofilerate=0,profstackdepth=0
 godebug     = $(shell $(GO) list -tags '$(TAGS)' -f '{{with .DefaultGODEBUG}}{{.}},{{end}}' $1)$(NOPROFILES)
-# gobuild PACKAGE,FILE
+# gobuild PACKAGE,FILE,LDFLAGS
 gobuild     = $(GO) build -trimpath -buildvcs=false -tags '$(TAGS)' \
-	-ldflags '$(LDFLAGS) -X runtime.godebugDefault=$(call godebug,$1)' -o $2 $1
+	-ldflags '$(LDFLAGS) -X runtime.godebugDefault=$(call godebug,$1) $3' -o $2 $1
+build_hako   = $(call gobuild,.,$1,-E github.com/hako-runtime/hako/libct/early.entry)
+build_bundle = $(call gobuild,./bundle,$1)
 
 ##@ Build
 .PHONY: build
@@ -43,16 +45,16 @@ build: bin/hako bin/bundle ## bin/hako and bin/bundle: static, without C, reprod
 # Always run: go build knows better than make what is out of date.
 .PHONY: bin/hako bin/bundle
 bin/hako:
-	@echo "build  $@"; $(call gobuild,.,$@)
+	@echo "build  $@"; $(call build_hako,$@)
 bin/bundle:
-	@echo "build  $@"; $(call gobuild,./bundle,$@)
+	@echo "build  $@"; $(call build_bundle,$@)
 
 .PHONY: cross $(ARCHES:%=cross-%)
 cross: $(ARCHES:%=cross-%) ## compile both programs for each of ARCHES
 $(ARCHES:%=cross-%): cross-%:
 	@echo "cross  $*"
-	@GOARCH=$* $(call gobuild,.,.cache/cross/$*/hako)
-	@GOARCH=$* $(call gobuild,./bundle,.cache/cross/$*/bundle)
+	@GOARCH=$* $(call build_hako,.cache/cross/$*/hako)
+	@GOARCH=$* $(call build_bundle,.cache/cross/$*/bundle)
 
 .PHONY: reproducible
 reproducible: ## build again in two other folders, one with an empty cache; compare the bytes

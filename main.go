@@ -23,7 +23,7 @@ import (
 	"strconv"
 
 	"github.com/hako-runtime/hako/libct"
-	_ "github.com/hako-runtime/hako/libct/bigstack"
+	_ "github.com/hako-runtime/hako/libct/early"
 	"github.com/hako-runtime/hako/libct/host"
 	_ "github.com/hako-runtime/hako/libct/initproc" // the container side: what is executed as "hako init" ends there
 	_ "github.com/hako-runtime/hako/libct/quiet"

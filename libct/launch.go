@@ -85,8 +85,8 @@ func (l *launch) spawn() error {
 	l.child, err = spawn.Start(spawn.Child{
 		Exe:  exe,
 		Args: []string{"hako:init", "init", strconv.Itoa(3 + l.preserve)},
-		// One processor and no garbage collection: it lives for a millisecond.
-		Env:         []string{"GOMAXPROCS=1", "GOGC=off"},
+		// No garbage collection: it lives for a millisecond.
+		Env:         []string{"GOGC=off"},
 		Namespaces:  l.namespaces,
 		Target:      l.target,
 		Cgroup:      l.cgroup,

@@ -41,7 +41,7 @@ const (
 var layers = map[string]int{
 	"libct/fastjson": ground,
 
-	"libct/bigstack":      leaf,
+	"libct/early":      leaf,
 	"libct/cgroup/limits": leaf,
 	"libct/cgroup/stats":  leaf,
 	"libct/host":          leaf,
@@ -495,7 +495,7 @@ func (c *checker) checkShared() {
 
 // initFunctions are the packages whose init function has a purpose that nothing
 // else can serve; docs/design.md, "What the Go runtime costs".
-var initFunctions = []string{"libct/bigstack", "libct/initproc", "libct/quiet"}
+var initFunctions = []string{"libct/early", "libct/initproc", "libct/quiet"}
 
 func (c *checker) checkInit(s source) {
 	if slices.Contains(initFunctions, s.dir) {

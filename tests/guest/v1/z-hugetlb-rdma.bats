@@ -1,1 +1,0 @@
-../root/hugetlb-rdma.bats
