@@ -23,24 +23,19 @@
 // is built without -E, everything works.
 package early
 
-// rlimit is the kernel's struct rlimit64, getrlimit(2).
-type rlimit struct{ cur, max uint64 }
-
-// Of entry: the caller's limit, and the one until init.
-var (
-	nofile rlimit
-	std    = rlimit{cur: 3}
-)
+// nofile is the caller's limit, from entry: the soft and the hard one, as in the
+// kernel's struct rlimit64, prlimit(2).
+var nofile [2]uint64
 
 func grow()
 
 // setNofile sets RLIMIT_NOFILE; best effort, as a lower limit than the caller's
 // would be told by the first file that cannot be opened.
-func setNofile(limit *rlimit)
+func setNofile(limit *[2]uint64)
 
 func init() {
 	grow()
-	if nofile != (rlimit{}) { // entry has run
+	if nofile != [2]uint64{} { // entry has run
 		setNofile(&nofile)
 	}
 }

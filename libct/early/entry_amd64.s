@@ -34,7 +34,7 @@ variables:
 	MOVQ	AX, 8(DI)
 	JMP	_rt0_amd64_linux(SB)
 
-// func setNofile(limit *rlimit)
+// func setNofile(limit *[2]uint64)
 TEXT ·setNofile(SB), NOSPLIT, $0-8
 	MOVQ	$0, DI
 	MOVQ	$7, SI	// RLIMIT_NOFILE

@@ -36,7 +36,7 @@ copy:
 	MOVD	R3, 8(R2)
 	B	_rt0_arm64_linux(SB)
 
-// func setNofile(limit *rlimit)
+// func setNofile(limit *[2]uint64)
 TEXT ·setNofile(SB), NOSPLIT, $0-8
 	MOVD	$0, R0
 	MOVD	$7, R1	// RLIMIT_NOFILE

@@ -40,7 +40,7 @@ copy:
 	MOVD	R6, 8(R5)
 	BR	_rt0_ppc64le_linux(SB)
 
-// func setNofile(limit *rlimit)
+// func setNofile(limit *[2]uint64)
 TEXT ·setNofile(SB), NOSPLIT, $0-8
 	MOVD	R0, R3
 	MOVD	$7, R4	// RLIMIT_NOFILE

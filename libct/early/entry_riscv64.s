@@ -38,7 +38,7 @@ copy:
 	MOV	T3, 8(T2)
 	JMP	_rt0_riscv64_linux(SB)
 
-// func setNofile(limit *rlimit)
+// func setNofile(limit *[2]uint64)
 TEXT ·setNofile(SB), NOSPLIT, $0-8
 	MOV	ZERO, A0
 	MOV	$7, A1	// RLIMIT_NOFILE

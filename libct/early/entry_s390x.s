@@ -39,7 +39,7 @@ copy:
 	MOVD	R5, 8(R4)
 	BR	_rt0_s390x_linux(SB)
 
-// func setNofile(limit *rlimit)
+// func setNofile(limit *[2]uint64)
 TEXT ·setNofile(SB), NOSPLIT, $0-8
 	MOVD	$0, R2
 	MOVD	$7, R3	// RLIMIT_NOFILE
