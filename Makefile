@@ -36,7 +36,7 @@ godebug     = $(shell $(GO) list -tags '$(TAGS)' -f '{{with .DefaultGODEBUG}}{{.
 gobuild     = $(GO) build -trimpath -buildvcs=false -tags '$(TAGS)' \
 	-ldflags '$(LDFLAGS) -X runtime.godebugDefault=$(call godebug,$1) $3' -o $2 $1
 build_hako   = $(call gobuild,.,$1,-E github.com/hako-runtime/hako/libct/early.entry)
-build_bundle = $(call gobuild,./bundle,$1)
+build_bundle = $(call gobuild,./bundle,$1,-E github.com/hako-runtime/hako/libct/early.variables)
 
 ##@ Build
 .PHONY: build

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	_ "github.com/hako-runtime/hako/libct/early"
 	imagespecs "github.com/opencontainers/image-spec/specs-go"
 	runtimespecs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v3"
@@ -57,7 +58,7 @@ type ending int
 
 const (
 	cleansUp ending = iota // its context ends, and it removes what is half done
-	dies                   // without harm: to handle signals would cost it 0.3 ms
+	dies                   // without harm: to handle signals would cost it 0.3 ms; on one processor
 )
 
 // commands is the command table, in the order of the help text.
@@ -149,6 +150,7 @@ func (e entry) command() *cli.Command {
 	c.OnUsageError = usageError
 	if action := c.Action; action != nil && e.ends == cleansUp {
 		c.Action = func(ctx context.Context, cmd *cli.Command) error {
+			runtime.SetDefaultGOMAXPROCS() // one until now, see package early
 			ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM)
 			defer stop()
 			return action(ctx, cmd)

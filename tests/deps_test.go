@@ -104,7 +104,7 @@ func layerOf(pkg string) int {
 }
 
 // bundleMayUse is all of libct that the image tool knows.
-var bundleMayUse = []string{"libct/safepath", "libct/idmap"}
+var bundleMayUse = []string{"libct/safepath", "libct/idmap", "libct/early"}
 
 // sharedLeaves are the leaves that both libct and libct/initproc may import;
 // plan and the mechanisms they share freely. Host facts and paths reach the
@@ -466,7 +466,7 @@ func refuseInternal(from, to string) string {
 	case fromLayer == outside, fromLayer == 0: // reported as a package without a layer
 		return ""
 	case ofBundle(from) && !ofBundle(to) && !slices.Contains(bundleMayUse, to):
-		return "of hako, bundle knows only " + strings.Join(bundleMayUse, " and ")
+		return "of hako, bundle knows only " + strings.Join(bundleMayUse, ", ")
 	case !ofBundle(from) && ofBundle(to):
 		return "hako never imports bundle"
 	case fromLayer == toLayer:

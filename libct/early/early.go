@@ -11,6 +11,9 @@
 // millisecond in two processes here and more the more mounts there are. As these
 // files cannot be opened it goes on as if they were not there.
 //
+// The other choice, variables, leaves the limit alone: for programs that go on to
+// [runtime.SetDefaultGOMAXPROCS] when there is work for more processors.
+//
 // Packages without imports are initialized first, in the order of their paths.
 // So the limit is restored before package syscall looks at it, and the main
 // goroutine's stack, almost empty yet, gets the size that hako needs: else it

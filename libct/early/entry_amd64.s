@@ -1,7 +1,6 @@
 #include "textflag.h"
 
-// The program's first instructions; see the package's comment. The stack begins
-// with argc, the arguments, a null pointer, the environment, a null pointer.
+// The program's first instructions; see the package's comment.
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVQ	$0, DI
 	MOVQ	$7, SI	// RLIMIT_NOFILE
@@ -10,7 +9,7 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVQ	$302, AX	// prlimit64
 	SYSCALL
 	CMPQ	AX, $0
-	JNE	variables
+	JNE	done
 	MOVQ	·nofile+8(SB), AX
 	MOVQ	AX, ·std+8(SB)
 	MOVQ	$0, DI
@@ -19,7 +18,12 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVQ	$0, R10
 	MOVQ	$302, AX
 	SYSCALL
-variables:
+done:
+	JMP	·variables(SB)
+
+// As many of them for programs that have use for the files. The stack begins with
+// argc, the arguments, a null pointer, the environment, a null pointer.
+TEXT ·variables(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	// Two words lower, argc, arguments and null pointer leave room for two
 	// variables; the stack stays aligned.
 	MOVQ	0(SP), CX

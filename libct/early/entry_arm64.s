@@ -1,7 +1,6 @@
 #include "textflag.h"
 
-// The program's first instructions; see the package's comment. The stack begins
-// with argc, the arguments, a null pointer, the environment, a null pointer.
+// The program's first instructions; see the package's comment.
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD	$0, R0
 	MOVD	$7, R1	// RLIMIT_NOFILE
@@ -9,7 +8,7 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD	$·nofile(SB), R3
 	MOVD	$261, R8	// prlimit64
 	SVC
-	CBNZ	R0, variables
+	CBNZ	R0, done
 	MOVD	·nofile+8(SB), R4
 	MOVD	R4, ·std+8(SB)
 	MOVD	$0, R0
@@ -18,7 +17,12 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD	$0, R3
 	MOVD	$261, R8
 	SVC
-variables:
+done:
+	B	·variables(SB)
+
+// As many of them for programs that have use for the files. The stack begins with
+// argc, the arguments, a null pointer, the environment, a null pointer.
+TEXT ·variables(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	// Two words lower, argc, arguments and null pointer leave room for two
 	// variables; the stack stays aligned.
 	MOVD	0(RSP), R0

@@ -1,7 +1,6 @@
 #include "textflag.h"
 
-// The program's first instructions; see the package's comment. The stack begins
-// with argc, the arguments, a null pointer, the environment, a null pointer.
+// The program's first instructions; see the package's comment.
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	XOR	R0, R0	// the assembler counts on it
 	MOVD	R0, R3
@@ -10,7 +9,7 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD	$·nofile(SB), R6
 	MOVD	$325, R9	// prlimit64
 	SYSCALL	R9
-	BVS	variables
+	BVS	done
 	MOVD	·nofile+8(SB), R7
 	MOVD	R7, ·std+8(SB)
 	MOVD	R0, R3
@@ -19,10 +18,15 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD	R0, R6
 	MOVD	$325, R9
 	SYSCALL	R9
-variables:
+done:
+	BR	·variables(SB)
+
+// As many of them for programs that have use for the files. The stack begins with
+// argc, the arguments, a null pointer, the environment, a null pointer.
+TEXT ·variables(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
+	XOR	R0, R0	// the assembler counts on it
 	// Two words lower, argc, arguments and null pointer leave room for two
 	// variables; the stack stays aligned.
-	XOR	R0, R0
 	MOVD	0(R1), R3
 	ADD	$2, R3
 	MOVD	R3, CTR

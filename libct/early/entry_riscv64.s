@@ -1,7 +1,6 @@
 #include "textflag.h"
 
-// The program's first instructions; see the package's comment. The stack begins
-// with argc, the arguments, a null pointer, the environment, a null pointer.
+// The program's first instructions; see the package's comment.
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOV	ZERO, A0
 	MOV	$7, A1	// RLIMIT_NOFILE
@@ -9,7 +8,7 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOV	$·nofile(SB), A3
 	MOV	$261, A7	// prlimit64
 	ECALL
-	BNE	A0, ZERO, variables
+	BNE	A0, ZERO, done
 	MOV	·nofile+8(SB), T0
 	MOV	T0, ·std+8(SB)
 	MOV	ZERO, A0
@@ -18,7 +17,12 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOV	ZERO, A3
 	MOV	$261, A7
 	ECALL
-variables:
+done:
+	JMP	·variables(SB)
+
+// As many of them for programs that have use for the files. The stack begins with
+// argc, the arguments, a null pointer, the environment, a null pointer.
+TEXT ·variables(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	// Two words lower, argc, arguments and null pointer leave room for two
 	// variables; the stack stays aligned.
 	MOV	0(X2), T0

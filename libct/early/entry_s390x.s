@@ -1,7 +1,6 @@
 #include "textflag.h"
 
-// The program's first instructions; see the package's comment. The stack begins
-// with argc, the arguments, a null pointer, the environment, a null pointer.
+// The program's first instructions; see the package's comment.
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD	$0, R2
 	MOVD	$7, R3	// RLIMIT_NOFILE
@@ -9,7 +8,7 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD	$·nofile(SB), R5
 	MOVD	$334, R1	// prlimit64
 	SYSCALL
-	CMPBNE	R2, $0, variables
+	CMPBNE	R2, $0, done
 	MOVD	$·nofile(SB), R5
 	MOVD	8(R5), R6
 	MOVD	$·std(SB), R4
@@ -19,7 +18,12 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD	$0, R5
 	MOVD	$334, R1
 	SYSCALL
-variables:
+done:
+	BR	·variables(SB)
+
+// As many of them for programs that have use for the files. The stack begins with
+// argc, the arguments, a null pointer, the environment, a null pointer.
+TEXT ·variables(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	// Two words lower, argc, arguments and null pointer leave room for two
 	// variables; the stack stays aligned.
 	MOVD	0(R15), R2
