@@ -41,7 +41,7 @@ const (
 var layers = map[string]int{
 	"libct/fastjson": ground,
 
-	"libct/early":      leaf,
+	"libct/early":         leaf,
 	"libct/cgroup/limits": leaf,
 	"libct/cgroup/stats":  leaf,
 	"libct/host":          leaf,
