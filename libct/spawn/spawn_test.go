@@ -395,8 +395,8 @@ func TestEndTellsHowAndNeverSignalsTwice(t *testing.T) {
 	}{
 		{"ended before", "exit 7", time.Minute, "exit 7"},
 		{"ended by a signal", "kill -TERM $$", time.Minute, "signal 15"},
-		{"killed at once", "sleep 1000", 0, "signal 9"},
-		{"killed after the grace", "sleep 1000", 20 * time.Millisecond, "signal 9"},
+		{"killed at once", "exec sleep 1000", 0, "signal 9"},
+		{"killed after the grace", "exec sleep 1000", 20 * time.Millisecond, "signal 9"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", c.script}, &syscall.ProcAttr{Env: os.Environ()})
