@@ -198,8 +198,7 @@ func printDeltasJSON(w io.Writer, deltas *snapshot.Deltas) error {
 	return err
 }
 
-// diffImages compares what two images would unpack to, of which one at a time
-// is in memory.
+// diffImages compares what two images would unpack to.
 func diffImages(ctx context.Context, cmd *cli.Command, one, other string) (*snapshot.Deltas, error) {
 	// Little of what is in memory while layers are read is garbage for long.
 	defer debug.SetGCPercent(debug.SetGCPercent(25))
@@ -216,7 +215,7 @@ func diffImages(ctx context.Context, cmd *cli.Command, one, other string) (*snap
 	return deltas, nil
 }
 
-// flatten applies the layers of an image in memory, and adds what comes of it.
+// flatten adds what comes of the layers of an image.
 func flatten(ctx context.Context, cmd *cli.Command, name string, add func(*snapshot.Entry) error) error {
 	ref, err := store.ParseReference(name)
 	if err != nil {
@@ -228,15 +227,11 @@ func flatten(ctx context.Context, cmd *cli.Command, name string, add func(*snaps
 	}
 	defer src.close()
 	virtual := layer.NewVirtual(layer.Options{MaxEntries: defaultMaxEntries, MaxBytes: defaultMaxBytes})
+	defer virtual.Close()
 	if err := applyLayers(ctx, virtual, src); err != nil {
 		return err
 	}
-	virtual.Walk(func(path string, o *layer.Object) {
-		if err == nil {
-			err = add(entryOf(path, o))
-		}
-	})
-	return err
+	return virtual.Walk(func(path string, o *layer.Object) error { return add(entryOf(path, o)) })
 }
 
 // entryOf says what unpacking would make of an object.

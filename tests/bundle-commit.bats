@@ -164,6 +164,22 @@ same_tree() {
 	"$BUNDLE" diff img:v img:r | grep '^M d.* /link$'
 	[[ $(changes img:r img:v) == $'D /d2\nA /hard\nM /link' ]]
 	[[ -z $(changes img:v img:v) ]]
+	chmod 700 b/rootfs
+	"$BUNDLE" repack --image img:root b
+	"$BUNDLE" diff img:v img:root | grep '^M drwx------ .* /$'
+}
+
+@test "diff of two images needs a disk for large ones, and says so" {
+	local size
+	mkdir many
+	(cd many && seq -f file-number-%06.0f 200000 | xargs touch)
+	"$BUNDLE" insert --image img:v --tag many many /many
+	mkdir small
+	mount -t tmpfs -o size=1m none small
+	TMPDIR=$PWD/small run "$BUNDLE" diff img:v img:many
+	umount small
+	[[ $status -eq 1 && $output == *"no space left on device"* ]]
+	[[ $(TMPDIR=$PWD/small "$BUNDLE" diff img:v img:many | wc -l) -gt 200000 ]]
 }
 
 @test "a directory that became a symlink is one change" {

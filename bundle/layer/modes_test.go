@@ -351,6 +351,14 @@ func TestVirtualAgreesWithTree(t *testing.T) {
 		{{symlink(".", "x")}},
 		{{whiteout(".wh.")}},
 		{{file("d/f", "1")}, {file("d", "2")}, {folder("d")}},
+		{{file("l/f", "1"), hardLink("l", "l/f"), file("l/g", "2")}},
+		{{folder("d"), file("d/f", "1"), symlink("l", "d"), hardLink("l", "l/f")}},
+		{{file("f", "1"), hardLink("f", "f")}},
+		{{file(strings.Repeat("n", 256), "x")}},
+		{{file("d/"+strings.Repeat("n", 256)+"/f", "x")}},
+		{{hardLink("h", strings.Repeat("n", 256))}},
+		{{whiteout(".wh." + strings.Repeat("n", 252))}},
+		{{file(strings.Repeat("n", 255)+"/"+strings.Repeat("m", 255), "x")}, {whiteout(strings.Repeat("n", 255) + "/.wh." + strings.Repeat("m", 251))}},
 	} {
 		p := newPlace(t, Options{})
 		v := NewVirtual(Options{})
@@ -378,15 +386,21 @@ func TestVirtualAgreesWithTree(t *testing.T) {
 
 func virtualList(v *Virtual) []string {
 	var all []string
-	v.Walk(func(path string, o *Object) {
-		switch o.Type {
-		case tar.TypeDir:
+	err := v.Walk(func(path string, o *Object) error {
+		switch {
+		case path == "":
+			return nil
+		case o.Type == tar.TypeDir:
 			path += "/"
-		case tar.TypeSymlink:
+		case o.Type == tar.TypeSymlink:
 			path += "->" + o.Link
 		}
 		all = append(all, path)
+		return nil
 	})
+	if err != nil {
+		panic(err)
+	}
 	slices.Sort(all)
 	return all
 }

@@ -19,6 +19,9 @@ import (
 // to a file without a name in the directory for temporary ones.
 const runLength = 8192
 
+// readersMemory is that of all buffers the runs are read through, in bytes.
+const readersMemory = 4 << 20
+
 // Deltas are changes, sorted by path. Close them.
 type Deltas struct {
 	last   []Delta // not on disk
@@ -39,18 +42,14 @@ func newDeltas() *Deltas { return &Deltas{inodes: map[uint64]bool{}, limit: runL
 // [Deltas.Now], each path of a tree once, in any order.
 func NewDeltas() *Deltas {
 	d := newDeltas()
-	gone, last := pathSet{}, ""
+	var gone subtrees
 	d.drop = func(delta Delta) bool {
-		if delta.Path <= last { // from the beginning again
-			clear(gone)
-		}
-		last = delta.Path
 		wasDir := delta.Was != nil && delta.Was.Type == "dir"
 		switch {
-		case delta.Kind == Deleted && gone.hasParent(delta.Path):
+		case gone.hold(delta.Path) && delta.Kind == Deleted:
 			return true // its directory tells it
 		case wasDir && (delta.Now == nil || delta.Now.Type != "dir"):
-			gone[delta.Path] = struct{}{}
+			gone.add(delta.Path)
 		}
 		return delta.Kind == Modified && Same(delta.Was, delta.Now)
 	}
@@ -63,15 +62,29 @@ func (d *Deltas) Was(e *Entry) error { return d.add(Delta{Path: e.Path, Kind: De
 // Now adds an object of the tree after them.
 func (d *Deltas) Now(e *Entry) error { return d.add(Delta{Path: e.Path, Kind: Added, Now: e}) }
 
-// pathSet are directories, none in another.
-type pathSet map[string]struct{}
+// subtrees are directories, none in another, that are asked about by paths in
+// order: of those that no later path can be in, it keeps one at most.
+type subtrees struct {
+	open []string // each ends after the next
+	last string
+}
 
-// hasParent says whether path is in one of the directories, at any depth.
-func (s pathSet) hasParent(path string) bool {
-	for i := strings.LastIndexByte(path, '/'); i >= 0; i = strings.LastIndexByte(path[:i], '/') {
-		if _, ok := s[path[:i]]; ok {
-			return true
+// add adds the path that hold was asked for, which is in none of them.
+func (s *subtrees) add(path string) { s.open = append(s.open, path) }
+
+// hold says whether path is in one of the directories, at any depth.
+func (s *subtrees) hold(path string) bool {
+	if path <= s.last { // from the beginning again
+		s.open = nil
+	}
+	s.last = path
+	for i := len(s.open) - 1; i >= 0; i-- {
+		// After all that begins with "a/" comes "a0".
+		top := s.open[i]
+		if rest, ok := strings.CutPrefix(path, top); ok && rest[0] <= '/' {
+			return rest[0] == '/'
 		}
+		s.open = s.open[:i]
 	}
 	return false
 }
@@ -180,7 +193,7 @@ func (d *Deltas) merged() iter.Seq2[Delta, error] {
 		begin := int64(0)
 		for _, end := range d.runs {
 			section := io.NewSectionReader(d.file, begin, end-begin)
-			m = append(m, &run{in: bufio.NewReaderSize(section, 8<<10)})
+			m = append(m, &run{in: bufio.NewReaderSize(section, min(8<<10, readersMemory/len(d.runs)))})
 			begin = end
 		}
 		m = append(m, &run{rest: rest})

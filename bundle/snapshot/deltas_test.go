@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -150,5 +152,45 @@ func TestTwoTreesAreComparedWithoutOneInMemory(t *testing.T) {
 				t.Errorf("runs of %d:\ngot  %q\nwant %q", limit, got, want)
 			}
 		}
+	}
+}
+
+// Whatever sorts between a directory and what is in it.
+func TestSubtreesHoldWhatIsInThem(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		paths := map[string]bool{}
+		for range 60 {
+			b := make([]byte, 1+random.IntN(6))
+			for i := range b {
+				b[i] = "ab-.0\x00/\xff"[random.IntN(8)]
+			}
+			if !bytes.HasPrefix(b, []byte("/")) && !bytes.HasSuffix(b, []byte("/")) && !bytes.Contains(b, []byte("//")) {
+				paths[string(b)] = true
+			}
+		}
+		var subtrees subtrees
+		for range 2 {
+			var gone []string
+			for _, path := range slices.Sorted(maps.Keys(paths)) {
+				want := slices.ContainsFunc(gone, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
+				if got := subtrees.hold(path); got != want {
+					t.Fatalf("%q in %q: %v", path, gone, got)
+				}
+				if !want && random.IntN(3) == 0 {
+					gone = append(gone, path)
+					subtrees.add(path)
+				}
+			}
+		}
+	}
+	var many subtrees
+	for i := range 1000 {
+		path := fmt.Sprintf("d%04d", i)
+		many.hold(path)
+		many.add(path)
+	}
+	if len(many.open) != 1 {
+		t.Errorf("%d of which no path can be in are kept", len(many.open))
 	}
 }
