@@ -170,7 +170,6 @@ same_tree() {
 }
 
 @test "diff of two images needs a disk for large ones, and says so" {
-	local size
 	mkdir many
 	(cd many && seq -f file-number-%06.0f 200000 | xargs touch)
 	"$BUNDLE" insert --image img:v --tag many many /many

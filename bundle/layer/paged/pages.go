@@ -99,7 +99,7 @@ func (p *pages) enter(f *frame) {
 func (p *pages) read(f *frame) {
 	if p.err == nil {
 		_, err := p.file.ReadAt(f.data[:], int64(f.number)*pageSize)
-		if err == io.EOF { //nolint:errorlint // ReaderAt's
+		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		p.fail(err)
