@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 func TestPortRange(t *testing.T) {
@@ -85,6 +88,8 @@ func FuzzDockerfile(f *testing.F) {
 
 func FuzzIndented(f *testing.F) {
 	f.Add([]byte("a\nb"), 1)
+	f.Add(bytes.Repeat([]byte("\xfb"), 2*maxLine), 3)
+	f.Add([]byte("\u009b31m\x1b[m\x7f"), 3)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
 		var out strings.Builder
 		i := &indented{w: &out}
@@ -95,10 +100,17 @@ func FuzzIndented(f *testing.F) {
 			}
 		}
 		i.end()
+		shown := 0
 		for line := range strings.Lines(out.String()) {
-			if !strings.HasPrefix(line, "    | ") || len(line) > maxLine+8 {
+			content, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "    | ")
+			if !ok || utf8.RuneCountInString(content) > maxLine || strings.ContainsFunc(content, unicode.IsControl) {
 				t.Errorf("line %q", line)
 			}
+			shown += utf8.RuneCountInString(content)
+		}
+		// A character that two lines share is two.
+		if runes := utf8.RuneCount(bytes.ReplaceAll(data, []byte("\n"), nil)); shown < runes {
+			t.Errorf("%d of %d characters are shown", shown, runes)
 		}
 	})
 }

@@ -269,15 +269,17 @@ type indented struct {
 	last []byte
 }
 
-// maxLine bounds what is kept of a line.
+// maxLine is how many bytes of a line are shown at once; the others follow in
+// lines of their own.
 const maxLine = 4096
 
 func (i *indented) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		part, after, found := bytes.Cut(rest, []byte("\n"))
-		if room := maxLine - len(i.line); room > 0 {
-			i.line = append(i.line, part[:min(room, len(part))]...)
+		if room := maxLine - len(i.line); len(part) > room {
+			part, after, found = part[:room], rest[room:], true
 		}
+		i.line = append(i.line, part...)
 		if found {
 			i.end()
 		}

@@ -19,6 +19,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"unicode"
 
 	_ "github.com/hako-runtime/hako/libct/early"
 	imagespecs "github.com/opencontainers/image-spec/specs-go"
@@ -184,10 +185,11 @@ func printVersion(cmd *cli.Command) {
 	fmt.Fprintf(w, "go: %s\n", runtime.Version())
 }
 
-// oneLine keeps an error in its line, whatever an image put into it.
+// oneLine keeps an error in its line, whatever an image put into it. A terminal
+// takes U+009B for an escape and a bracket.
 func oneLine(message string) string {
 	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
+		if unicode.IsControl(c) {
 			return ' '
 		}
 		return c
