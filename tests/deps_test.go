@@ -84,7 +84,7 @@ var layers = map[string]int{
 	// The image tool: formats and storage, then what joins them.
 	"bundle/folder":       leaf,
 	"bundle/layer/gunzip": leaf,
-	"bundle/layer/paged":  leaf,
+	"bundle/paged":        leaf,
 	"bundle/layer":        mechanism,
 	"bundle/overlay":      mechanism,
 	"bundle/snapshot":     mechanism,

@@ -1,14 +1,19 @@
 package layer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
 	"hash/maphash"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hako-runtime/hako/bundle/paged"
 )
 
 // Bounds of one path: what the kernel takes at once, and how many symlinks it
@@ -50,8 +55,7 @@ type run struct {
 	tree  *Tree
 	dirs  map[string]*dir             // open directories by the path they were asked for
 	stale bool                        // a directory or symlink went: dirs may be wrong
-	upper map[uint64]struct{}         // hashes of the canonical paths that this layer put there
-	seed  maphash.Seed                // of those: a layer cannot know which collide
+	upper upperSet                    // what this layer put there
 	times map[string][2]unix.Timespec // of directories, set when the layer is done
 	buf   []byte
 	hash  hash.Hash // of the content that is being written
@@ -61,10 +65,14 @@ func newRun(t *Tree) *run {
 	return &run{
 		tree:  t,
 		dirs:  map[string]*dir{},
-		upper: map[uint64]struct{}{},
-		seed:  maphash.MakeSeed(),
+		upper: newUpperSet(maxUpper),
 		times: map[string][2]unix.Timespec{},
 	}
+}
+
+func (r *run) close() {
+	r.dropDirs()
+	r.upper.close()
 }
 
 func (r *run) dropDirs() {
@@ -90,11 +98,57 @@ func (r *run) prepare() error {
 	return err
 }
 
-func (r *run) markUpper(canonical string) { r.upper[maphash.String(r.seed, canonical)] = struct{}{} }
+// upperSet are canonical paths, by their hashes. Of a large layer's most are
+// not in memory.
+type upperSet struct {
+	seed   maphash.Seed // a layer cannot know which collide
+	latest map[uint64]struct{}
+	most   int        // of the latest
+	others *paged.Map // nil if there are none
+}
 
-func (r *run) isUpper(canonical string) bool {
-	_, ok := r.upper[maphash.String(r.seed, canonical)]
-	return ok
+// maxUpper bounds the latest, some 20 bytes each; upperMemory, in bytes, what
+// is in memory of the others.
+const (
+	maxUpper    = 1 << 18
+	upperMemory = 4 << 20
+)
+
+func newUpperSet(most int) upperSet {
+	return upperSet{seed: maphash.MakeSeed(), latest: map[uint64]struct{}{}, most: most}
+}
+
+func (s *upperSet) add(canonical string) error {
+	s.latest[maphash.String(s.seed, canonical)] = struct{}{}
+	if len(s.latest) < s.most {
+		return nil
+	}
+	if s.others == nil {
+		s.others = paged.NewMap(0, upperMemory)
+	}
+	var key [8]byte
+	for _, h := range slices.Sorted(maps.Keys(s.latest)) { // so each page is changed once
+		binary.BigEndian.PutUint64(key[:], h)
+		s.others.Set(key[:], nil)
+	}
+	clear(s.latest)
+	return s.others.Err()
+}
+
+func (s *upperSet) has(canonical string) (bool, error) {
+	h := maphash.String(s.seed, canonical)
+	if _, ok := s.latest[h]; ok || s.others == nil {
+		return ok, nil
+	}
+	var key [8]byte
+	binary.BigEndian.PutUint64(key[:], h)
+	return s.others.Get(key[:], nil), s.others.Err()
+}
+
+func (s *upperSet) close() {
+	if s.others != nil {
+		s.others.Close()
+	}
 }
 
 // cleanName makes a name of the archive relative to the root: "..", "." and a

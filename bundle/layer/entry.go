@@ -67,8 +67,7 @@ func (r *run) put(parent *dir, name string, header *tar.Header, content io.Reade
 	if err != nil {
 		return err
 	}
-	r.markUpper(parent.join(name))
-	return nil
+	return r.upper.add(parent.join(name))
 }
 
 // Widths of the two halves of a device number on Linux; the kernel drops

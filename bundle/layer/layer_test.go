@@ -452,3 +452,55 @@ func TestReadFile(t *testing.T) {
 		t.Errorf("ReadFile(none): %v", err)
 	}
 }
+
+// What a layer put there is known however much it is.
+func TestUpperSet(t *testing.T) {
+	for _, most := range []int{1, 10, maxUpper} {
+		s := newUpperSet(most)
+		defer s.close()
+		for i := range 3000 {
+			if err := s.add(fmt.Sprint("in/", i%2000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if (s.others == nil) != (most == maxUpper) || len(s.latest) >= most {
+			t.Errorf("most %d: %d in memory", most, len(s.latest))
+		}
+		for i := range 2000 {
+			in, err1 := s.has(fmt.Sprint("in/", i))
+			out, err2 := s.has(fmt.Sprint("out/", i))
+			if !in || out || err1 != nil || err2 != nil {
+				t.Fatalf("most %d, %d: %v, %v, %v, %v", most, i, in, out, err1, err2)
+			}
+		}
+	}
+}
+
+// Directories are read in parts while they are emptied.
+func TestLargeDirectoriesGo(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		entry entry
+		want  []string
+	}{
+		{"whiteout", whiteout(".wh.d"), []string{"d/", "d/new=x"}},
+		{"opaque", whiteout("d/.wh..wh..opq"), []string{"d/", "d/new=x"}},
+		{"replaced", file("d", "y"), []string{"d=y"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var below []entry
+			for i := range 2500 {
+				below = append(below, file(fmt.Sprint("d/", i), ""), file(fmt.Sprint("d/sub/", i), ""))
+			}
+			p := newPlace(t, Options{})
+			for _, entries := range [][]entry{below, {file("d/new", "x"), test.entry}} {
+				if err := p.tree.Apply(bytes.NewReader(archive(t, entries...))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := p.list(); !slices.Equal(got, test.want) {
+				t.Errorf("%d objects, %q", len(got), got[:min(len(got), 9)])
+			}
+		})
+	}
+}

@@ -121,7 +121,7 @@ func (t *Tree) ReadFile(unsafePath string, maxBytes int64) ([]byte, error) {
 // After an error the tree is half changed and of no use.
 func (t *Tree) Apply(stream io.Reader) error {
 	r := newRun(t)
-	defer r.dropDirs()
+	defer r.close()
 	if err := t.eachEntry(stream, r.apply); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hako-runtime/hako/bundle/layer/paged"
+	"github.com/hako-runtime/hako/bundle/paged"
 )
 
 // Virtual is what a tree of layers would be, without a file of it made: what

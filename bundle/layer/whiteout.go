@@ -3,6 +3,7 @@ package layer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -78,7 +79,10 @@ func (r *run) whiteout(name string, what kind) error {
 // what this layer put into it.
 func (r *run) removeLower(dirfd int, dirPath, name string) error {
 	canonical := joinPath(dirPath, name)
-	keep := r.isUpper(canonical)
+	keep, err := r.upper.has(canonical)
+	if err != nil {
+		return err
+	}
 	if !isDir(dirfd, name) {
 		if keep {
 			return nil
@@ -107,19 +111,10 @@ func (r *run) removeLower(dirfd int, dirPath, name string) error {
 }
 
 func (r *run) removeLowerChildren(dirfd int, dirPath string) error {
-	names, err := readNames(dirfd)
-	if err != nil {
-		return err
-	}
 	if err := r.touch(&dir{fd: dirfd, path: dirPath}); err != nil {
 		return err
 	}
-	for _, name := range names {
-		if err := r.removeLower(dirfd, dirPath, name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachName(dirfd, func(name string) error { return r.removeLower(dirfd, dirPath, name) })
 }
 
 // remove removes whatever name is, with everything in it, whichever layer it
@@ -146,14 +141,8 @@ func removeAll(dirfd int, name string) error {
 		return err
 	}
 	defer unix.Close(fd)
-	names, err := readNames(fd)
-	if err != nil {
+	if err := eachName(fd, func(child string) error { return removeAll(fd, child) }); err != nil {
 		return err
-	}
-	for _, child := range names {
-		if err := removeAll(fd, child); err != nil {
-			return err
-		}
 	}
 	return sysError("unlinkat", unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR))
 }
@@ -164,6 +153,34 @@ func openForReading(dirfd int, name string) (int, error) {
 		return -1, sysError("openat", err)
 	}
 	return fd, nil
+}
+
+// eachName calls visit for the names in a directory, but "." and "..", some at
+// a time. Names may be removed meanwhile (readdir(3)). The descriptor may be
+// O_PATH and stays open; while visit has the last names, no other is.
+func eachName(dirfd int, visit func(name string) error) error {
+	fd, err := openForReading(dirfd, ".")
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), ".")
+	defer f.Close()
+	for last := false; !last; {
+		const most = 1024
+		names, err := f.Readdirnames(most)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if last = len(names) < most; last {
+			f.Close()
+		}
+		for _, name := range names {
+			if err := visit(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // readNames lists a directory, "." and ".." left out. The descriptor may be

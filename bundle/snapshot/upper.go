@@ -1,10 +1,10 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -165,13 +165,15 @@ func (u *upperComparer) hidden(at *cursor, e *Entry, was, now *found) error {
 	if err != nil {
 		return err
 	}
+	defer names.close()
 	left, err := namesOf(now)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	defer left.close()
+	for name := range names.all() {
 		gone := join(e.Path, name)
-		if slices.Contains(left, name) || u.masked(gone) {
+		if left.has(name) || u.masked(gone) {
 			continue
 		}
 		child, release, err := u.lookIn(u.below, gone)
@@ -186,16 +188,16 @@ func (u *upperComparer) hidden(at *cursor, e *Entry, was, now *found) error {
 			return err
 		}
 	}
-	return nil
+	return cmp.Or(names.err(), left.err())
 }
 
-func namesOf(f *found) ([]string, error) {
+func namesOf(f *found) (*nameList, error) {
 	fd, release, err := f.at.openDir(f.entry)
 	if err != nil {
 		return nil, pathError(f.entry.Path, err)
 	}
 	defer release()
-	names, err := readNames(fd)
+	names, err := listNames(fd, fewNames)
 	if err != nil {
 		return nil, pathError(f.entry.Path, err)
 	}

@@ -12,11 +12,11 @@
 package snapshot
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"hash"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -90,11 +90,15 @@ func (c *cursor) walkDir(e *Entry, v visitor) error {
 	}
 	defer release()
 	inside := &cursor{options: c.options, dirfd: fd, buf: c.buf}
-	dirs, err := inside.walkFiles(e.Path, v)
+	names, err := listNames(fd, fewNames)
 	if err != nil {
+		return pathError(e.Path, err)
+	}
+	defer names.close()
+	if err := inside.walkFiles(e.Path, names, v); err != nil {
 		return err
 	}
-	for _, inside.name = range dirs {
+	for inside.name = range names.marked() {
 		path := join(e.Path, inside.name)
 		d, err := inside.look(path)
 		if err != nil {
@@ -108,32 +112,25 @@ func (c *cursor) walkDir(e *Entry, v visitor) error {
 		}
 	}
 	c.buf = inside.buf
-	return v.leave()
+	return cmp.Or(names.err(), v.leave())
 }
 
-// walkFiles visits what is not a directory and returns the names of the
-// directories.
-func (c *cursor) walkFiles(dir string, v visitor) ([]string, error) {
-	names, err := readNames(c.dirfd)
-	if err != nil {
-		return nil, pathError(dir, err)
-	}
-	slices.Sort(names)
-	dirs := names[:0]
-	for _, c.name = range names {
+// walkFiles visits what is not a directory and marks the directories.
+func (c *cursor) walkFiles(dir string, names *nameList, v visitor) error {
+	for c.name = range names.all() {
 		e, err := c.look(join(dir, c.name))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if e.Type == "dir" {
-			dirs = append(dirs, c.name)
+			names.mark(c.name)
 			continue
 		}
 		if err := v.visit(c, e); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return dirs, nil
+	return names.err()
 }
 
 // errChanged says that somebody works on a tree while it is walked.
@@ -301,27 +298,6 @@ func (c *cursor) openDir(e *Entry) (fd int, release func(), err error) {
 		return -1, nil, os.NewSyscallError("openat", err)
 	}
 	return fd, func() { unix.Close(fd); undo() }, nil
-}
-
-// readNames lists an open directory, without "." and "..".
-func readNames(fd int) ([]string, error) {
-	own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("openat", err)
-	}
-	defer unix.Close(own)
-	var names []string
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := unix.Getdents(own, buf)
-		if err != nil {
-			return nil, os.NewSyscallError("getdents", err)
-		}
-		if n == 0 {
-			return names, nil
-		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
-	}
 }
 
 func pathError(path string, err error) error {
