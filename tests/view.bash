@@ -7,7 +7,7 @@ out=.cache/test
 mkdir -p $out
 # A test that hangs must not cost the run: a view has so much time. (Bats' own
 # BATS_TEST_TIMEOUT is a child of the test, for which a bare `wait` waits too.)
-limit=${BATS_TIMEOUT:-15m}
+limit=${BATS_TIMEOUT:-20m}
 within=(timeout -k 30 "$limit")
 jobs=()
 [[ ${JOBS:-1} == 1 ]] || jobs=(--jobs "$JOBS")
