@@ -578,8 +578,11 @@ start_without_terminal() { start_container '.process.terminal = false'; }
 
 @test "exec --tty: echo, Ctrl-C, and the exit code" {
 	start_without_terminal
-	foreground_exec 'echo ready; read line; echo "[$line]"; exec sleep 100000' expect ready send 'hello\r' expect '\[hello\]' send '\x03'
-	sees 'ready\r\nhello\r\n[hello]\r\n^C'
+	# The kernel signals first: who closes the terminal then does not see the echo.
+	local at_interrupt='read line; trap - INT; kill -INT $$'
+	foreground_exec "trap '$at_interrupt' INT; echo ready; read line; echo \"[\$line]\"; while :; do sleep 0.02; done" \
+		expect ready send 'hello\r' expect '\[hello\]' send '\x03' expect '\^C' send '\r'
+	sees 'ready\r\nhello\r\n[hello]\r\n^C\r\n'
 	equal 130 "$code"
 	foreground_exec 'exit 6'
 	equal 6 "$code"

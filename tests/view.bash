@@ -41,7 +41,7 @@ run_view() {
 	if (($(wc -l <"$out/bats-$view.tsv") != ${planned:--1})); then
 		printf 'fail\t%s\tbats\t%s tests planned; exit status %d (124: not done after %s)\n' \
 			"$view" "${planned:-no}" "$rc" "$limit" | tee -a "$out/bats-$view.tsv"
-		rc=1
+		((rc)) || rc=1
 	fi
 	return "$rc"
 }

@@ -53,7 +53,23 @@ nothing_is_left() { [[ -z $(left) ]] || { left && false; }; }
 
 @test "guest: the time limit ends it, and nothing is left" {
 	run "${RUN[@]}" -t 2 sh -c 'echo started; sleep 100000'
-	[[ $status == 124 && $output == *"not done after 2 s" ]]
+	[[ $status == 124 && $output == *"not done after 2 s"* ]]
+	nothing_is_left
+}
+
+@test "guest: what runs at the time limit is told" {
+	run "${RUN[@]}" -t 2 sh -c 'sleep 4711'
+	[[ $status == 124 && $output == *" sleep 4711"* ]]
+}
+
+@test "guest: one that is silent and answers is waited for" {
+	GUEST_SILENCE=1 run "${RUN[@]}" sh -c 'sleep 8; echo done'
+	[[ $status == 0 && $output == done ]]
+}
+
+@test "guest: one whose kernel stands still has failed, with its console, and nothing is left" {
+	GUEST_SILENCE=2 run "${RUN[@]}" sh -c 'echo c >/proc/sysrq-trigger'
+	[[ $status == 125 && $output == *"Kernel panic"*"guest: it is stuck" ]]
 	nothing_is_left
 }
 
