@@ -64,7 +64,7 @@ nothing_is_left() { [[ -z $(left) ]] || { left && false; }; }
 
 @test "guest: one that is silent and answers is waited for" {
 	GUEST_SILENCE=1 run "${RUN[@]}" sh -c 'sleep 8; echo done'
-	[[ $status == 0 && $output == done ]]
+	[[ $status == 0 && $output == "done" ]]
 }
 
 @test "guest: one whose kernel stands still has failed, with its console, and nothing is left" {
